@@ -1,0 +1,44 @@
+"""What every benchmark shares: timing two things side by side, and the file of results."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def side_by_side(ours: Callable[[], Any], alternative: Callable[[], Any], repeats: int) -> tuple[float, float]:
+    """Median seconds of two functions, run by turns so that a slow minute of the machine hits both, after a warm-up."""
+    seconds: dict[Callable, list[float]] = {ours: [], alternative: []}
+    for repeat in range(repeats + 1):
+        for function in (ours, alternative) if repeat % 2 else (alternative, ours):
+            start = time.perf_counter()
+            function()
+            if repeat:
+                seconds[function].append(time.perf_counter() - start)
+    return statistics.median(seconds[ours]), statistics.median(seconds[alternative])
+
+
+def record(row: str, values: dict[str, Any], path: Path = RESULTS) -> None:
+    """Writes one row into the file of results and prints it; the other rows stay."""
+    results = json.loads(path.read_text()) if path.is_file() else {"rows": {}}
+    results["machine"] = machine()
+    results["rows"][row] = values
+    path.write_text(json.dumps({"machine": results["machine"], "rows": results["rows"]}, indent=2) + "\n")
+    print(f"{row}: {json.dumps(values)}")
+
+
+def machine() -> str:
+    processor = platform.processor() or platform.machine()
+    cpu_info = Path("/proc/cpuinfo")
+    if cpu_info.is_file():
+        names = [line.split(":")[1].strip() for line in cpu_info.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0] if names else processor
+    return f"{processor}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads"

@@ -1,0 +1,1 @@
+"""What a saved model needs, and nothing else: these files travel with every checkpoint."""

@@ -1,0 +1,88 @@
+"""The settings that define a Burst2Vec model."""
+
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from .encoders import check_encoder_type
+from .errors import CheckpointError, ConfigError
+from .tasks import Task, parse_tasks
+
+ADVERSARIAL_SCOPES = ("encoder", "extractor")
+FORMAT_VERSION = 1
+
+
+class Burst2VecConfig(PreTrainedConfig):
+    """What a [`Burst2VecForMultiTask`] consists of.
+
+    Args:
+        encoder ([`PreTrainedConfig`] or `dict`): of wav2vec 2.0, HuBERT, WavLM or Whisper.
+        tasks (list of [`Task`] or `dict`): what to predict, in the order of the discriminator's outputs.
+        projection_size (`int`, *optional*, defaults to 256): width of the projected representation.
+        feature_size (`int`, *optional*, defaults to 256): width of the shared, specific and joint representations.
+        dropout (`float`, *optional*, defaults to 0.1): in the projection and the extractors.
+        adversarial (`bool`, *optional*, defaults to `True`): `False` is the paper's -Adv: no discriminator loss and no
+            adversarial loss.
+        discriminator_weight (`float`, *optional*, defaults to 0.5): alpha 1 of equation 8.
+        adversarial_weight (`float`, *optional*, defaults to 0.25): alpha 2 of equation 8.
+        adversarial_scope (`str`, *optional*, defaults to `"encoder"`): how far a reversed gradient flows: through
+            extractor, projection and `encoder`, or only through the `extractor`.
+        layer_weights (`bool`, *optional*, defaults to `False`): pool a learned mean of all the encoder's layers
+            instead of its last one.
+        format_version (`int`, *optional*): of the saved model; a newer one than this code knows is refused.
+
+    Raises:
+        ConfigError: if a setting is out of its range or contradicts another.
+        CheckpointError: if the config was written by a newer paravox.
+    """
+
+    model_type = "burst2vec"
+    sub_configs = {"encoder": AutoConfig}
+
+    def __init__(
+        self,
+        encoder: PreTrainedConfig | dict[str, Any] | None = None,
+        tasks: list[Task | dict[str, Any]] | None = None,
+        projection_size: int = 256,
+        feature_size: int = 256,
+        dropout: float = 0.1,
+        adversarial: bool = True,
+        discriminator_weight: float = 0.5,
+        adversarial_weight: float = 0.25,
+        adversarial_scope: str = "encoder",
+        layer_weights: bool = False,
+        format_version: int = FORMAT_VERSION,
+        **kwargs,
+    ) -> None:
+        if format_version > FORMAT_VERSION:
+            raise CheckpointError(
+                f"this config has format_version {format_version}, this paravox knows up to {FORMAT_VERSION}: "
+                "upgrade paravox"
+            )
+        if encoder is None:
+            raise ConfigError("Burst2VecConfig needs an encoder: pass the config of one, such as HubertConfig()")
+        check_encoder_type(encoder.get("model_type") if isinstance(encoder, dict) else encoder.model_type)
+        self.encoder = AutoConfig.for_model(**encoder) if isinstance(encoder, dict) else encoder
+        self.tasks = [task.to_dict() for task in parse_tasks(tasks)]
+        self.projection_size = _at_least("projection_size", projection_size, 1)
+        self.feature_size = _at_least("feature_size", feature_size, 1)
+        self.dropout = _at_least("dropout", dropout, 0)
+        self.adversarial = adversarial
+        self.discriminator_weight = _at_least("discriminator_weight", discriminator_weight, 0)
+        self.adversarial_weight = _at_least("adversarial_weight", adversarial_weight, 0)
+        if adversarial_scope not in ADVERSARIAL_SCOPES:
+            raise ConfigError(f"adversarial_scope {adversarial_scope!r}: use {' or '.join(ADVERSARIAL_SCOPES)}")
+        self.adversarial_scope = adversarial_scope
+        self.layer_weights = layer_weights
+        if layer_weights and getattr(self.encoder, "layerdrop", 0):
+            raise ConfigError(
+                f"layer_weights needs every layer, but the encoder's layerdrop is {self.encoder.layerdrop}: set it to 0"
+            )
+        self.format_version = format_version
+        super().__init__(**kwargs)
+
+
+def _at_least(name: str, value: float, lowest: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= lowest:
+        raise ConfigError(f"{name} is {value!r}: give a number of at least {lowest}")
+    return value

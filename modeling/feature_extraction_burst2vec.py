@@ -1,0 +1,164 @@
+"""From recordings to what the encoder of a Burst2Vec model takes."""
+
+from typing import Any
+
+import numpy as np
+from transformers import AutoFeatureExtractor, BatchFeature, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+from transformers.feature_extraction_utils import FeatureExtractionMixin
+
+from .audio import load_audio
+from .encoders import load_encoder_config, minimum_samples
+from .errors import AudioError, CheckpointError, ConfigError
+
+_FRONT_ENDS = {
+    "Wav2Vec2FeatureExtractor": Wav2Vec2FeatureExtractor,
+    "WhisperFeatureExtractor": WhisperFeatureExtractor,
+}
+
+
+class Burst2VecFeatureExtractor(FeatureExtractionMixin):
+    """Decodes, resamples, levels and normalises clips, and pads them to the longest of their batch, never further.
+
+    Each clip is normalised (or turned into log-mel frames) alone, before padding, so that what it gives does not depend
+    on its batch.
+
+    Args:
+        front_end (`dict`): the encoder's own feature extractor, as its `to_dict()` gives it.
+        minimum_samples (`int`, *optional*, defaults to 400): shorter clips are padded with silence to this length, the
+            encoder's receptive field.
+        target_rms_db (`float`, *optional*): level to which each clip is scaled, in decibels of full scale (the paper
+            uses -3). It has no effect where the encoder normalises to zero mean and unit variance; Whisper's log-mel
+            frames do depend on it. By default the level is left as it is.
+        max_seconds (`float`, *optional*): a longer clip is an error.
+
+    Raises:
+        ConfigError: if the front end is of a kind that no supported encoder has.
+    """
+
+    def __init__(
+        self,
+        front_end: dict[str, Any],
+        minimum_samples: int = 400,
+        target_rms_db: float | None = None,
+        max_seconds: float | None = None,
+        **kwargs,
+    ) -> None:
+        kind = front_end.get("feature_extractor_type")
+        if kind not in _FRONT_ENDS:
+            raise ConfigError(f"front end {kind!r} is not supported: use {' or '.join(_FRONT_ENDS)}")
+        self.front_end = dict(front_end)
+        self.minimum_samples = minimum_samples
+        self.target_rms_db = target_rms_db
+        self.max_seconds = max_seconds
+        super().__init__(**kwargs)
+        self._encoder_extractor = _FRONT_ENDS[kind].from_dict(front_end)
+        self.sampling_rate = self._encoder_extractor.sampling_rate
+
+    @classmethod
+    def from_encoder(
+        cls, name_or_path: str, hub_options: dict[str, Any] | None = None, **settings
+    ) -> "Burst2VecFeatureExtractor":
+        """The feature extractor for a pre-trained encoder, from the settings saved beside it.
+
+        Args:
+            name_or_path (`str`): a folder or Hub name.
+            hub_options (`dict`, *optional*): passed to `from_pretrained`, such as `revision` or `token`.
+            settings: `target_rms_db`, `max_seconds`.
+
+        Raises:
+            CheckpointError: if no encoder, or no `preprocessor_config.json`, is there.
+        """
+        hub_options = hub_options or {}
+        config = load_encoder_config(name_or_path, **hub_options)
+        try:
+            front_end = AutoFeatureExtractor.from_pretrained(name_or_path, **hub_options)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"encoder {str(name_or_path)!r} has no preprocessor_config.json, which says how its input is normalised: "
+                "save its feature extractor beside it with save_pretrained"
+            ) from error
+        return cls._for_front_end(front_end, config, settings)
+
+    @classmethod
+    def for_config(cls, encoder_config, **settings) -> "Burst2VecFeatureExtractor":
+        """The feature extractor for an encoder with random weights: its architecture's usual front end.
+
+        Args:
+            encoder_config ([`PreTrainedConfig`]): of wav2vec 2.0, HuBERT, WavLM or Whisper.
+            settings: `target_rms_db`, `max_seconds`.
+        """
+        if encoder_config.model_type == "whisper":
+            front_end = WhisperFeatureExtractor(feature_size=encoder_config.num_mel_bins)
+        else:
+            front_end = Wav2Vec2FeatureExtractor(do_normalize=True)
+        return cls._for_front_end(front_end, encoder_config, settings)
+
+    @classmethod
+    def _for_front_end(cls, front_end, encoder_config, settings: dict[str, Any]) -> "Burst2VecFeatureExtractor":
+        if isinstance(front_end, WhisperFeatureExtractor):
+            # Whisper has positions for so many frames and no more.
+            settings = {"max_seconds": float(front_end.chunk_length), **settings}
+        return cls(front_end.to_dict(), minimum_samples=minimum_samples(encoder_config), **settings)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return [self._encoder_extractor.model_input_names[0], "attention_mask"]
+
+    def __call__(
+        self, clips: Any, sampling_rate: int | None = None, return_tensors: str | None = None
+    ) -> BatchFeature:
+        """Turns one clip or a list of clips into a batch.
+
+        Args:
+            clips: a clip or a list of clips, each a path, bytes, a file object, `(array, rate)`, a dict with `array` and
+                `sampling_rate` or with `bytes` and `path`, or, with `sampling_rate`, an array of samples.
+            sampling_rate (`int`, *optional*): in hertz, of the clips that are bare arrays.
+            return_tensors (`str`, *optional*): `"pt"` or `"np"`.
+
+        Returns:
+            [`BatchFeature`] with `input_values` `(batch, samples)` or `input_features` `(batch, mel bins, frames)`, and
+            `attention_mask` `(batch, samples or frames)`.
+
+        Raises:
+            AudioError: if a clip cannot be used or is longer than `max_seconds`.
+        """
+        if not isinstance(clips, list):
+            clips = [clips]
+        if not clips:
+            raise AudioError("an empty list holds no clip: give at least one")
+        features = [self._clip_features(self.load(clip, sampling_rate)) for clip in clips]
+        name, mask_name = self.model_input_names
+        longest = max(clip.shape[-1] for clip in features)
+        batch = np.full((len(features), *features[0].shape[:-1], longest), self._encoder_extractor.padding_value, np.float32)
+        mask = np.zeros((len(features), longest), np.int64)
+        for row, clip in enumerate(features):
+            batch[row, ..., : clip.shape[-1]] = clip
+            mask[row, : clip.shape[-1]] = 1
+        return BatchFeature({name: batch, mask_name: mask}, tensor_type=return_tensors)
+
+    def load(self, clip: Any, sampling_rate: int | None = None) -> np.ndarray:
+        """One clip as mono float32 samples at the encoder's rate, levelled, but not yet normalised."""
+        if isinstance(clip, np.ndarray) and sampling_rate is not None:
+            clip = (clip, sampling_rate)
+        samples = load_audio(clip, self.sampling_rate, self.target_rms_db)
+        seconds = len(samples) / self.sampling_rate
+        if self.max_seconds is not None and seconds > self.max_seconds:
+            name = clip if isinstance(clip, str) else "a clip"
+            raise AudioError(f"{name} lasts {seconds:.1f} s, longer than max_seconds of {self.max_seconds:g}: cut it")
+        return samples
+
+    def _clip_features(self, samples: np.ndarray) -> np.ndarray:
+        """(samples,) -> (samples,) or (mel bins, frames)"""
+        missing = max(0, self.minimum_samples - len(samples))
+        samples = np.pad(samples, (0, missing))
+        features = self._encoder_extractor(samples, sampling_rate=self.sampling_rate, padding="do_not_pad", truncation=False)
+        return np.asarray(features[self.model_input_names[0]][0], np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        output = super().to_dict()
+        for derived in ("_encoder_extractor", "sampling_rate"):
+            output.pop(derived, None)
+        return output
+
+
+Burst2VecFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")

@@ -1,0 +1,129 @@
+"""The loss of each kind of task, over the labels of a batch that are known.
+
+An unknown label is NaN (intensities, scalars) or -100 (classes) and takes no part. A batch without a known label gives
+a loss of zero that still has a graph, so that a training step on it is a step of zero rather than an error.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from .tasks import Task
+
+UNKNOWN_CLASS = -100
+
+
+def at_least_float32(values: torch.Tensor) -> torch.Tensor:
+    """Half precision widened to float32; float32 and float64 as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def known_rows(task: Task, labels: torch.Tensor) -> torch.Tensor:
+    """Which clips of a batch have at least one known label for a task.
+
+    Args:
+        task ([`Task`]): decides how an unknown label looks.
+        labels (`torch.Tensor` of shape `(batch, ...)`): as [`task_loss`] takes them.
+
+    Returns:
+        `torch.BoolTensor` of shape `(batch,)`.
+    """
+    if task.kind == "classes":
+        return labels != UNKNOWN_CLASS
+    return ~torch.isnan(labels).reshape(len(labels), -1).all(dim=1)
+
+
+def task_loss(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The loss of one task on what its head gave, before any clipping.
+
+    Args:
+        task ([`Task`]): its kind, loss and range.
+        logits (`torch.Tensor` of shape `(batch, task.outputs)`): intensities in 0..1, a scalar on the scale where its
+            range is 0..1, or class logits.
+        labels (`torch.Tensor`): intensities `(batch, outputs)` in 0..1, a scalar `(batch,)` in its unit, or class
+            indices `(batch,)`.
+
+    Returns:
+        `torch.Tensor`: a scalar, in float32 or wider; zero with a graph where no label is known.
+    """
+    if task.kind == "classes":
+        return cross_entropy_loss(logits, labels)
+    if task.kind == "scalar":
+        low, high = task.range
+        labels = ((labels - low) / (high - low)).unsqueeze(1)
+    logits = at_least_float32(logits)
+    return _REGRESSION_LOSSES[task.loss](logits, labels.to(logits.dtype))
+
+
+def ccc_loss(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """One minus the concordance correlation coefficient, averaged over the columns (Burst2Vec, equations 1 and 2).
+
+    `CCC = 2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2)` per column over the batch, with population
+    variances.
+
+    Args:
+        predictions (`torch.Tensor` of shape `(batch, columns)`): any range.
+        labels (`torch.Tensor` of shape `(batch, columns)`): NaN where unknown.
+
+    Returns:
+        `torch.Tensor`: in 0..2. A constant column counts as CCC 0 and its gradient is finite. Columns with fewer than
+        two known labels are left out; if none is left, the loss is zero.
+    """
+    known = ~torch.isnan(labels)
+    counts = known.sum(dim=0).clamp(min=1)
+    labels = torch.where(known, labels, 0.0)
+    predictions_mean = torch.where(known, predictions, 0.0).sum(dim=0) / counts
+    labels_mean = labels.sum(dim=0) / counts
+    predictions_centred = torch.where(known, predictions - predictions_mean, 0.0)
+    labels_centred = torch.where(known, labels - labels_mean, 0.0)
+    covariance = (predictions_centred * labels_centred).sum(dim=0) / counts
+    predictions_variance = predictions_centred.square().sum(dim=0) / counts
+    labels_variance = labels_centred.square().sum(dim=0) / counts
+    spread = predictions_variance + labels_variance + (predictions_mean - labels_mean).square()
+    # Rounding can leave a constant column a spread of its own, in which it would agree with itself.
+    labels_vary = torch.where(known, labels, -torch.inf).amax(dim=0) > torch.where(known, labels, torch.inf).amin(dim=0)
+    ccc = 2 * torch.where(labels_vary, covariance, 0.0) / torch.where(spread > 0, spread, 1.0)  # (columns,)
+    enough = known.sum(dim=0) >= 2
+    # The sum over all predictions keeps the graph where no column counts.
+    return _mean_where(1 - ccc, enough) + 0.0 * predictions.sum()
+
+
+def mae_loss(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error over the known labels (Burst2Vec, equation 3); zero where there is none.
+
+    Args:
+        predictions (`torch.Tensor` of shape `(batch, columns)`).
+        labels (`torch.Tensor` of shape `(batch, columns)`): NaN where unknown.
+    """
+    known = ~torch.isnan(labels)
+    return _mean_where((predictions - torch.where(known, labels, 0.0)).abs(), known)
+
+
+def mse_loss(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean squared error over the known labels; zero where there is none. Arguments as in [`mae_loss`]."""
+    known = ~torch.isnan(labels)
+    return _mean_where((predictions - torch.where(known, labels, 0.0)).square(), known)
+
+
+def cross_entropy_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy over the clips whose class is known (Burst2Vec, equations 4 and 6); zero where there is none.
+
+    Args:
+        logits (`torch.Tensor` of shape `(batch, classes)`).
+        labels (`torch.LongTensor` of shape `(batch,)`): -100 where unknown.
+    """
+    logits = at_least_float32(logits)
+    per_clip = nn.functional.cross_entropy(logits, labels, ignore_index=UNKNOWN_CLASS, reduction="none")
+    return _mean_where(per_clip, labels != UNKNOWN_CLASS)
+
+
+def _mean_where(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    return torch.where(known, values, 0.0).sum() / known.sum().clamp(min=1)
+
+
+_REGRESSION_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "ccc": ccc_loss,
+    "mae": mae_loss,
+    "mse": mse_loss,
+}

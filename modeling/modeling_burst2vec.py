@@ -1,0 +1,312 @@
+"""Burst2Vec: an encoder, a shared and task-specific representations, debiased against each other (sections 3.1 to 3.4)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from .configuration_burst2vec import Burst2VecConfig
+from .encoders import build_encoder, encoder_shape, load_encoder_config, load_encoder_weights, open_checkpoint
+from .errors import CheckpointError, ConfigError
+from .gradient_reversal import reverse_gradient
+from .losses import UNKNOWN_CLASS, at_least_float32, cross_entropy_loss, known_rows, task_loss
+from .pooling import LayerWeights, masked_mean
+from .tasks import Task, parse_tasks
+
+
+@dataclass
+class Burst2VecOutput(ModelOutput):
+    """What [`Burst2VecForMultiTask`] gives for a batch.
+
+    Args:
+        loss (`torch.Tensor`, *optional*): what is minimised for the batch's task, a scalar; where labels were given.
+        loss_terms (`dict`, *optional*): `shared`, `specific`, `joint` and, where the model is adversarial,
+            `discriminator` and `adversarial`: the parts of the loss before their weights, each a scalar.
+        predictions (`dict`): per task, intensities `(batch, outputs)` in 0..1, a scalar `(batch,)` in its unit, or class
+            probabilities `(batch, classes)`.
+        logits (`dict`): per task, `(batch, outputs)`: what the head gave for the joint representation, unclipped.
+        representations (`dict`): `projected` and `shared`, each `(batch, size)`; `specific` and `joint`, per task.
+        pooled_states (`torch.Tensor` of shape `(batch, layers, hidden)`): the encoder's layers averaged over time.
+    """
+
+    loss: torch.Tensor | None = None
+    loss_terms: dict[str, torch.Tensor] | None = None
+    predictions: dict[str, torch.Tensor] | None = None
+    logits: dict[str, torch.Tensor] | None = None
+    representations: dict[str, Any] | None = None
+    pooled_states: torch.Tensor | None = None
+
+
+class Extractor(nn.Sequential):
+    """A small network from one representation to another: linear, layer norm, GELU, dropout."""
+
+    def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
+        super().__init__(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.GELU(), nn.Dropout(dropout))
+
+
+class Burst2VecForMultiTask(PreTrainedModel):
+    """Predicts every task of its config from a recording, by one pass of the encoder.
+
+    The mean of the encoder's states over time is projected; from the projection come one shared and, per task, one
+    specific representation, and their projected concatenation, the joint one, from which a task is predicted.
+
+    Args:
+        config ([`Burst2VecConfig`]): weights are random; use [`~Burst2VecForMultiTask.from_encoder`] to start from a
+            pre-trained encoder.
+    """
+
+    config_class = Burst2VecConfig
+    base_model_prefix = "burst2vec"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    # The loss is a mean over the batch: the Trainer divides it by the accumulation steps.
+    accepts_loss_kwargs = False
+
+    def __init__(self, config: Burst2VecConfig) -> None:
+        super().__init__(config)
+        self.tasks = {task.name: task for task in parse_tasks(config.tasks)}
+        layers, hidden_size = encoder_shape(config.encoder)
+        self.encoder = build_encoder(config.encoder)
+        self.main_input_name = self.encoder.input_name
+        self.layer_weights = LayerWeights(layers) if config.layer_weights else None
+        self.projection = Extractor(hidden_size, config.projection_size, config.dropout)
+        self.shared_extractor = self._extractor()
+        self.specific_extractors = nn.ModuleDict({name: self._extractor() for name in self.tasks})
+        size = config.feature_size
+        self.joint_projections = nn.ModuleDict({name: nn.Linear(2 * size, size) for name in self.tasks})
+        self.heads = nn.ModuleDict({name: nn.Linear(size, task.outputs) for name, task in self.tasks.items()})
+        if config.adversarial:
+            self.discriminator = nn.Sequential(Extractor(size, size, config.dropout), nn.Linear(size, len(self.tasks)))
+        self.post_init()
+
+    def _extractor(self) -> Extractor:
+        return Extractor(self.config.projection_size, self.config.feature_size, self.config.dropout)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, LayerWeights):
+            nn.init.zeros_(module.scores)
+
+    @classmethod
+    def from_encoder(
+        cls, name_or_path: str, tasks: list[Task | dict[str, Any]], hub_options: dict[str, Any] | None = None, **settings
+    ) -> "Burst2VecForMultiTask":
+        """A model with a pre-trained encoder and new heads.
+
+        Args:
+            name_or_path (`str`): a folder or Hub name of wav2vec 2.0, HuBERT, WavLM or Whisper, with or without a head.
+            tasks (list): what to predict.
+            hub_options (`dict`, *optional*): passed to `from_pretrained`, such as `revision` or `token`.
+            settings: further fields of [`Burst2VecConfig`].
+
+        Raises:
+            CheckpointError: if there is no encoder at that place or a weight of it is missing.
+            ConfigError: if the settings do not fit.
+        """
+        hub_options = hub_options or {}
+        encoder_config = load_encoder_config(name_or_path, **hub_options)
+        encoder_config.dtype = torch.float32
+        if settings.get("layer_weights") and hasattr(encoder_config, "layerdrop"):
+            encoder_config.layerdrop = 0.0  # a layer that was skipped has no state to weigh
+        model = cls(Burst2VecConfig(encoder=encoder_config, tasks=tasks, **settings))
+        load_encoder_weights(model.encoder, name_or_path, **hub_options)
+        return model
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
+        """Opens a saved model; as in Transformers, but a checkpoint that lacks weights is an error.
+
+        Raises:
+            CheckpointError: if the checkpoint cannot be read, is of another class, or lacks weights of this one.
+        """
+        with_info = kwargs.pop("output_loading_info", False)
+        if kwargs.get("config") is None:
+            _check_model_type(pretrained_model_name_or_path, kwargs)
+        # Weights of another shape are reported below, by name, instead of raised.
+        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, info = open_checkpoint(super().from_pretrained, pretrained_model_name_or_path, *model_args, **kwargs)
+        absent = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
+        if absent:
+            raise CheckpointError(
+                f"checkpoint {str(pretrained_model_name_or_path)!r} lacks {len(absent)} weights of {cls.__name__} "
+                f"({', '.join(absent[:3])}): it is incomplete or of another shape; save or download it again"
+            )
+        return (model, info) if with_info else model
+
+    def freeze_encoder(self, trainable_layers: int = 0) -> None:
+        """Stops the encoder from learning, all of it or all but its top layers.
+
+        Args:
+            trainable_layers (`int`, *optional*, defaults to 0): how many of the top layers go on learning, with the norm
+                behind them. With 0, the encoder also stays in evaluation mode, so that its outputs are constant.
+
+        Raises:
+            ConfigError: if there are not that many layers.
+        """
+        layers = self.encoder.layers
+        if not 0 <= trainable_layers <= len(layers):
+            raise ConfigError(f"trainable_layers is {trainable_layers}, the encoder has {len(layers)}: give 0 to {len(layers)}")
+        self.encoder.requires_grad_(False)
+        if trainable_layers:
+            layers[-trainable_layers:].requires_grad_(True)
+            if self.encoder.output_norm is not None:
+                self.encoder.output_norm.requires_grad_(True)
+        else:
+            self.encoder.eval()
+
+    @property
+    def encoder_is_frozen(self) -> bool:
+        """Whether no weight of the encoder learns."""
+        return not any(parameter.requires_grad for parameter in self.encoder.parameters())
+
+    def train(self, mode: bool = True) -> "Burst2VecForMultiTask":
+        super().train(mode)
+        if mode and self.encoder_is_frozen:
+            self.encoder.eval()
+        return self
+
+    def forward(
+        self,
+        input_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        pooled_states: torch.Tensor | None = None,
+        task: str | None = None,
+        labels: dict[str, torch.Tensor] | None = None,
+    ) -> Burst2VecOutput:
+        """Predicts all tasks; with labels, also gives the loss of one of them.
+
+        Args:
+            input_values (`torch.Tensor` of shape `(batch, samples)`): for an encoder of waveforms.
+            input_features (`torch.Tensor` of shape `(batch, mel bins, mel frames)`): for Whisper's encoder.
+            attention_mask (`torch.Tensor` of shape `(batch, samples or mel frames)`, *optional*): 1 where the input is
+                real; all of it by default.
+            pooled_states (`torch.Tensor` of shape `(batch, layers, hidden)`, *optional*): the encoder's output of an
+                earlier pass instead of its input, so that a frozen encoder runs once.
+            task (`str`, *optional*): the task of this batch.
+            labels (`dict` of `torch.Tensor`, *optional*): its labels by name: intensities `(batch, outputs)`, a scalar
+                `(batch,)` in its unit (NaN where unknown), or class indices `(batch,)` (-100 where unknown).
+
+        Raises:
+            ConfigError: if the input is of another kind than the encoder's, or labels come without their task.
+        """
+        if pooled_states is None:
+            inputs = input_values if self.main_input_name == "input_values" else input_features
+            pooled_states = self.pool(inputs, attention_mask)
+        representations = self.represent(pooled_states)
+        logits = {name: self.heads[name](joint) for name, joint in representations["joint"].items()}
+        output = Burst2VecOutput(
+            predictions={name: self._predict(task, logits[name]) for name, task in self.tasks.items()},
+            logits=logits,
+            representations=representations,
+            pooled_states=pooled_states,
+        )
+        if labels is not None:
+            if task not in self.tasks or task not in labels:
+                raise ConfigError(f"task {task!r} with labels of {sorted(labels)}: name one of {list(self.tasks)} and its labels")
+            output.loss, output.loss_terms = self._loss(self.tasks[task], representations, logits[task], labels[task])
+        return output
+
+    def pool(self, inputs: torch.Tensor | None, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """The encoder's states, averaged over the real frames of each clip.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, layers, hidden)`: every layer where the model has layer weights, otherwise
+            the last one alone.
+
+        Raises:
+            ConfigError: if there is no input of the encoder's kind.
+        """
+        if inputs is None:
+            raise ConfigError(f"this model's encoder takes {self.main_input_name}: use the feature extractor saved beside it")
+        if attention_mask is None:
+            attention_mask = torch.ones(inputs.shape[0], inputs.shape[-1], dtype=torch.long, device=inputs.device)
+        if self.layer_weights is None:
+            states = [self.encoder.last_state(inputs, attention_mask)]
+        else:
+            states = self.encoder.layer_states(inputs, attention_mask)
+        frame_mask = self.encoder.frame_mask(attention_mask, states[0].shape[1])
+        return torch.stack([masked_mean(state, frame_mask) for state in states], dim=1)
+
+    def represent(self, pooled_states: torch.Tensor) -> dict[str, Any]:
+        """The representations of a batch, from its pooled states `(batch, layers, hidden)`."""
+        pooled = pooled_states[:, -1] if self.layer_weights is None else self.layer_weights(pooled_states)
+        projected = self.projection(pooled)
+        shared = self.shared_extractor(projected)
+        specific = {name: extractor(projected) for name, extractor in self.specific_extractors.items()}
+        joint = {
+            name: self.joint_projections[name](torch.cat([shared, features], dim=-1))
+            for name, features in specific.items()
+        }
+        return {"projected": projected, "shared": shared, "specific": specific, "joint": joint}
+
+    def _predict(self, task: Task, logits: torch.Tensor) -> torch.Tensor:
+        logits = at_least_float32(logits)
+        if task.kind == "classes":
+            return torch.softmax(logits, dim=-1)
+        if task.kind == "intensities":
+            return logits.clamp(0, 1)
+        low, high = task.range
+        return low + (high - low) * logits.squeeze(-1).clamp(0, 1)
+
+    def _loss(
+        self, task: Task, representations: dict[str, Any], joint_logits: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Equations 5 to 8 for a batch of one task.
+
+        Equation 8 subtracts the adversarial terms. Here they are added, behind gradient reversal: the discriminator and
+        the heads descend on them while the extractors ascend. Subtracting and reversing would cancel out.
+        """
+        head = self.heads[task.name]
+        terms = {
+            "shared": task_loss(task, head(representations["shared"]), labels),
+            "specific": task_loss(task, head(representations["specific"][task.name]), labels),
+            "joint": task_loss(task, joint_logits, labels),
+        }
+        loss = terms["shared"] + terms["specific"] + terms["joint"]
+        if self.config.adversarial:
+            terms["discriminator"], terms["adversarial"] = self._adversarial_terms(task, representations, labels)
+            loss = loss + self.config.discriminator_weight * terms["discriminator"]
+            loss = loss + self.config.adversarial_weight * terms["adversarial"]
+        return loss, terms
+
+    def _adversarial_terms(
+        self, task: Task, representations: dict[str, Any], labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Equations 6 and 7: can the task be told from `shared`, and can it be predicted from the others' `specific`?"""
+        shared, specific = representations["shared"], representations["specific"]
+        if self.config.adversarial_scope == "extractor":
+            # A second pass through the extractors, so that the reversed gradient ends at their input.
+            projected = representations["projected"].detach()
+            shared = self.shared_extractor(projected)
+            specific = {name: extractor(projected) for name, extractor in self.specific_extractors.items()}
+        position = list(self.tasks).index(task.name)
+        target = torch.where(known_rows(task, labels), position, UNKNOWN_CLASS)
+        discriminator = cross_entropy_loss(self.discriminator(reverse_gradient(shared)), target)
+        adversarial = sum(
+            (
+                task_loss(task, self.heads[task.name](reverse_gradient(features)), labels)
+                for name, features in specific.items()
+                if name != task.name
+            ),
+            start=discriminator.new_zeros(()),
+        )
+        return discriminator, adversarial
+
+
+def _check_model_type(name_or_path: str, hub_options: dict[str, Any]) -> None:
+    options = {key: hub_options[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in hub_options}
+    found = open_checkpoint(Burst2VecConfig.get_config_dict, name_or_path, **options)[0].get("model_type")
+    if found != Burst2VecConfig.model_type:
+        raise CheckpointError(
+            f"checkpoint {str(name_or_path)!r} is of model_type {found!r}, not {Burst2VecConfig.model_type!r}: to start "
+            "from its encoder use Burst2VecForMultiTask.from_encoder"
+        )
+
+
+Burst2VecConfig.register_for_auto_class()
+Burst2VecForMultiTask.register_for_auto_class("AutoModel")

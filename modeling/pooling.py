@@ -1,0 +1,41 @@
+"""From the hidden states of an encoder to one vector per clip."""
+
+import torch
+from torch import nn
+
+
+def masked_mean(states: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+    """The mean over the real frames of each clip.
+
+    Args:
+        states (`torch.Tensor` of shape `(batch, frames, hidden)`): of any float type; summed in float32 or wider.
+        frame_mask (`torch.BoolTensor` of shape `(batch, frames)`): true where a frame is real.
+
+    Returns:
+        `torch.Tensor` of shape `(batch, hidden)`; zeros for a clip without a real frame.
+    """
+    states = states.to(torch.promote_types(states.dtype, torch.float32))
+    weights = frame_mask.unsqueeze(-1).to(states.dtype)  # (batch, frames, 1)
+    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+class LayerWeights(nn.Module):
+    """A learned mean of an encoder's layers, weighted by a softmax, even at the start.
+
+    It is applied to layers that are already pooled over time: both are linear, so the order does not matter, and a
+    frozen encoder's layers need to be pooled only once. Each layer is first brought to zero mean and unit variance over
+    its features (a layer norm without weights), so that none outweighs the others by its scale alone.
+
+    Args:
+        layers (`int`): how many hidden states the encoder has, the one before its first layer included.
+    """
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(layers))
+
+    def forward(self, pooled_layers: torch.Tensor) -> torch.Tensor:
+        """(batch, layers, hidden) -> (batch, hidden)"""
+        weights = torch.softmax(self.scores, dim=0)
+        normalised = nn.functional.layer_norm(pooled_layers, pooled_layers.shape[-1:])
+        return torch.einsum("l,blh->bh", weights.to(normalised.dtype), normalised)

@@ -1,0 +1,129 @@
+"""A task is one thing to predict, described by data, so that a model can have any number of them."""
+
+import math
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from .errors import ConfigError
+
+# The first loss of each kind is its default.
+LOSSES_BY_KIND = {
+    "intensities": ("ccc", "mse", "mae"),
+    "scalar": ("mae", "mse", "ccc"),
+    "classes": ("cross_entropy",),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to predict.
+
+    Args:
+        name (`str`): a Python identifier; the key of this task's labels, predictions and metrics.
+        kind (`str`): `intensities` (several values in 0..1), `scalar` (one value in a range) or `classes` (one of n).
+        labels (tuple of `str`): what the outputs stand for, in order; for `intensities` and `classes`.
+        range (pair of `float`): lowest and highest value of a `scalar`, in `unit`.
+        unit (`str`): of a `scalar`, such as `years`.
+        loss (`str`, *optional*): `ccc`, `mse` or `mae` for intensities and scalars, `cross_entropy` for classes.
+            Defaults to the paper's: CCC, MAE, cross-entropy (Burst2Vec, section 3.3).
+
+    Raises:
+        ConfigError: if the fields do not describe a task.
+    """
+
+    name: str
+    kind: str
+    labels: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
+    unit: str | None = None
+    loss: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise ConfigError(f"task name {self.name!r} must be a plain word (letters, digits, underscores): rename the task")
+        if self.kind not in LOSSES_BY_KIND:
+            raise ConfigError(f"task {self.name!r}: kind {self.kind!r} is not one of {', '.join(LOSSES_BY_KIND)}: pick one")
+        losses = LOSSES_BY_KIND[self.kind]
+        if self.loss is None:
+            object.__setattr__(self, "loss", losses[0])
+        elif self.loss not in losses:
+            raise ConfigError(
+                f"task {self.name!r}: loss {self.loss!r} does not fit kind {self.kind!r}: use {' or '.join(losses)}"
+            )
+        if self.kind == "scalar":
+            self._check_range()
+        else:
+            self._check_labels()
+
+    def _check_range(self) -> None:
+        if self.labels:
+            raise ConfigError(f"task {self.name!r}: a scalar has a range, not labels: remove `labels`")
+        try:
+            low, high = (float(value) for value in self.range)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"task {self.name!r}: range is {self.range!r}, a scalar needs [lowest, highest], such as [20, 39]"
+            ) from None
+        if not math.isfinite(high - low):
+            raise ConfigError(f"task {self.name!r}: range is [{low:g}, {high:g}], its ends must be finite numbers")
+        if not low < high:
+            raise ConfigError(f"task {self.name!r}: range [{low:g}, {high:g}] is empty: give the lowest value first")
+        object.__setattr__(self, "range", (low, high))
+
+    def _check_labels(self) -> None:
+        if self.range is not None or self.unit is not None:
+            raise ConfigError(f"task {self.name!r}: kind {self.kind!r} has labels, not a range or a unit: remove them")
+        if not isinstance(self.labels, (str, list, tuple)):
+            raise ConfigError(f"task {self.name!r}: labels are {self.labels!r}, a list of names is needed")
+        labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
+        smallest = 2 if self.kind == "classes" else 1
+        if len(labels) < smallest or not all(isinstance(label, str) and label for label in labels):
+            raise ConfigError(
+                f"task {self.name!r}: labels are {list(labels)}, kind {self.kind!r} needs at least {smallest} names"
+            )
+        repeated = sorted({label for label in labels if labels.count(label) > 1})
+        if repeated:
+            raise ConfigError(f"task {self.name!r}: label {repeated[0]!r} stands there twice: remove one")
+        object.__setattr__(self, "labels", labels)
+
+    @property
+    def outputs(self) -> int:
+        """How many values a head gives for this task."""
+        return 1 if self.kind == "scalar" else len(self.labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The task as plain data without the fields that are not set, as a config or a YAML holds it."""
+        fields = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in fields.items() if value not in (None, [])}
+
+
+def parse_tasks(tasks: list[Task | dict[str, Any]] | None) -> list[Task]:
+    """Turns a list of dictionaries into tasks, in the same order.
+
+    Raises:
+        ConfigError: if there is none, one has an unknown key, or two share a name.
+    """
+    if not tasks or not isinstance(tasks, (list, tuple)):
+        raise ConfigError("no tasks given: a model needs at least one, such as {name: age, kind: scalar, range: [20, 39]}")
+    parsed = [task if isinstance(task, Task) else _parse_task(task) for task in tasks]
+    names = [task.name for task in parsed]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigError(f"task {repeated[0]!r} is given twice: names must differ, because labels are found by name")
+    return parsed
+
+
+def _parse_task(fields: dict[str, Any]) -> Task:
+    if not isinstance(fields, dict):
+        raise ConfigError(f"a task is a mapping with name and kind, found {fields!r}")
+    known = list(Task.__dataclass_fields__)
+    for key in fields:
+        if key not in known:
+            nearest = get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
+            raise ConfigError(f"task {fields.get('name', '?')!r}: unknown key {key!r}: {hint}")
+    missing = [key for key in ("name", "kind") if key not in fields]
+    if missing:
+        raise ConfigError(f"task {fields!r}: key {missing[0]!r} is missing: every task has a name and a kind")
+    return Task(**fields)

@@ -1,0 +1,33 @@
+"""Emotion, age and origin from vocal bursts and speech, on Hugging Face Transformers."""
+
+from importlib import import_module
+from pathlib import Path
+
+__version__ = "0.1.0"
+
+# In a checkout the sub-packages lie beside this folder, not inside it. Without this, standing in the root of a
+# checkout while a wheel is installed would find this file and none of them.
+_checkout = Path(__file__).resolve().parent.parent
+if (_checkout / "modeling" / "__init__.py").is_file():
+    __path__.append(str(_checkout))
+
+_public_names = {
+    "Burst2VecConfig": "modeling.configuration_burst2vec",
+    "Burst2VecFeatureExtractor": "modeling.feature_extraction_burst2vec",
+    "Burst2VecForMultiTask": "modeling.modeling_burst2vec",
+    "Burst2VecTrainer": "trainers.burst2vec_trainer",
+    "MultiTaskTrainer": "trainers.multi_task_trainer",
+    "MultiTaskTrainingArguments": "trainers.multi_task_arguments",
+}
+
+__all__ = ["__version__", *_public_names]
+
+
+def __getattr__(name: str):
+    if name not in _public_names:
+        raise AttributeError(f"module 'paravox' has no attribute {name!r}")
+    return getattr(import_module(f"paravox.{_public_names[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

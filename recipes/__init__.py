@@ -1,0 +1,1 @@
+"""Programs to run, copy and edit."""

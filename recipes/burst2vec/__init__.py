@@ -1,0 +1,1 @@
+"""Train, score and use Burst2Vec."""

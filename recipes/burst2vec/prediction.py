@@ -1,0 +1,166 @@
+"""Run saved models over clips: one decoding and one pass of the encoder each, results in the order of the clips."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from paravox.modeling.audio import duration_seconds, load_audio
+from paravox.modeling.errors import AudioError, CheckpointError
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+from paravox.modeling.tasks import Task, parse_tasks
+from paravox.trainers.data_collator import MultiTaskCollator
+from paravox.trainers.multi_task_dataset import MultiTaskDataset
+from paravox.trainers.sampler import EvaluationBatchSampler
+
+# Enough for the matrix products to be worth their start, little enough for a laptop.
+DEFAULT_BATCH_SECONDS = 30.0
+
+
+def open_checkpoint(name_or_path: str) -> tuple[Burst2VecForMultiTask, Burst2VecFeatureExtractor]:
+    """A saved model, in evaluation mode, and its feature extractor.
+
+    Raises:
+        CheckpointError: if there is none at that folder or name, or it is of another class.
+    """
+    try:
+        model = Burst2VecForMultiTask.from_pretrained(name_or_path)
+        extractor = Burst2VecFeatureExtractor.from_pretrained(name_or_path)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"no checkpoint could be opened at {str(name_or_path)!r} ({reason}): give a folder that train.py wrote, such as "
+            "runs/demo/model, or a name on the Hub that can be reached from here"
+        ) from error
+    return model, extractor
+
+
+class SkippingLoader:
+    """Decodes clips and remembers those that cannot be used instead of failing on them."""
+
+    def __init__(self) -> None:
+        self.faults: dict[str, str] = {}
+
+    def readable(self, paths: list[Path]) -> list[Path]:
+        """The files whose header can be read."""
+        for path in paths:
+            try:
+                duration_seconds(path)
+            except AudioError as error:
+                self.faults[str(path)] = str(error)
+        return [path for path in paths if str(path) not in self.faults]
+
+    def __call__(self, source: Any) -> np.ndarray:
+        try:
+            return load_audio(source)
+        except AudioError as error:
+            # It stays in its batch as silence; whoever asks for the results leaves it out.
+            self.faults[str(source)] = str(error)
+            return np.zeros(1, np.float32)
+
+
+def predict_dataset(
+    model: Burst2VecForMultiTask,
+    extractor: Burst2VecFeatureExtractor,
+    dataset: MultiTaskDataset,
+    batch_seconds: float = DEFAULT_BATCH_SECONDS,
+) -> dict[str, np.ndarray]:
+    """Predicts every clip of a corpus.
+
+    Args:
+        model ([`Burst2VecForMultiTask`]): on any device.
+        extractor ([`Burst2VecFeatureExtractor`]): saved beside the model.
+        dataset ([`MultiTaskDataset`]).
+        batch_seconds (`float`, *optional*, defaults to 30): seconds of audio a batch, padding counted; a longer clip has
+            a batch of its own.
+
+    Returns:
+        `dict` of `np.ndarray`: per task, as the model gives them, in the order of the rows.
+    """
+    budget = max(batch_seconds, float(dataset.seconds.max()))
+    sampler = EvaluationBatchSampler(dataset.seconds, batch_size=256, max_batch_seconds=budget)
+    loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=MultiTaskCollator(extractor))
+    model.eval()
+    predictions: dict[str, np.ndarray] = {}
+    with torch.inference_mode(), tqdm(total=len(dataset), unit="clip", desc="predict", leave=False) as progress:
+        for batch in loader:
+            index = batch.pop("index").numpy()
+            output = model(**{name: values.to(model.device) for name, values in batch.items()})
+            for task, values in output.predictions.items():
+                values = values.float().cpu().numpy()
+                predictions.setdefault(task, np.zeros((len(dataset), *values.shape[1:]), np.float32))[index] = values
+            progress.update(len(index))
+    return predictions
+
+
+def predict_files(
+    model: Burst2VecForMultiTask,
+    extractor: Burst2VecFeatureExtractor,
+    paths: list[str],
+    load: Callable[[Any], np.ndarray] = load_audio,
+    batch_seconds: float = DEFAULT_BATCH_SECONDS,
+) -> dict[str, np.ndarray]:
+    """Predicts audio files; arguments and result as in [`predict_dataset`]."""
+    dataset = MultiTaskDataset(Dataset.from_dict({"path": [str(path) for path in paths]}), tasks=[], load=load)
+    return predict_dataset(model, extractor, dataset, batch_seconds)
+
+
+def mean_predictions(members: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The ensemble of several models' predictions: the mean of intensities, scalars and class probabilities (section 4.2)."""
+    return {task: np.mean([member[task] for member in members], axis=0) for task in members[0]}
+
+
+def as_records(tasks: list[Task], predictions: dict[str, np.ndarray], paths: list[str]) -> list[dict[str, Any]]:
+    """One plain mapping a clip, ready for JSON: `file`, and per task a mapping of labels to values, or a value."""
+    records = []
+    for row, path in enumerate(paths):
+        record: dict[str, Any] = {"file": str(path)}
+        for task in tasks:
+            values = predictions[task.name][row]
+            if task.kind == "scalar":
+                record[task.name] = float(values)
+            else:
+                record[task.name] = {label: float(value) for label, value in zip(task.labels, values, strict=True)}
+        records.append(record)
+    return records
+
+
+def same_tasks(models: list[Burst2VecForMultiTask], names: list[str]) -> list[Task]:
+    """The tasks that several models share.
+
+    Raises:
+        CheckpointError: if they predict different things and cannot be averaged.
+    """
+    tasks = parse_tasks(models[0].config.tasks)
+    for model, name in zip(models, names, strict=True):
+        if parse_tasks(model.config.tasks) != tasks:
+            raise CheckpointError(f"checkpoint {name!r} has other tasks than {names[0]!r}: average models of the same tasks")
+    return tasks
+
+
+def find_audio_files(paths: list[str]) -> list[Path]:
+    """Files as given, and every audio file below the folders, sorted.
+
+    Raises:
+        AudioError: if a path does not exist, or a folder holds no audio file.
+    """
+    suffixes = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".au", ".w64", ".caf", ".webm"}
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes)
+        if not inside:
+            raise AudioError(f"folder {path} holds no audio file ({', '.join(sorted(suffixes))}): give another one")
+        files += inside
+    return files

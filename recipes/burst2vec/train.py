@@ -1,0 +1,289 @@
+"""Train Burst2Vec on any corpus of clips.
+
+    accelerate launch recipes/burst2vec/train.py recipes/burst2vec/configs/tiny_demo.yaml --data_dir DIR
+    accelerate launch recipes/burst2vec/train.py CONFIG.yaml --learning_rate 1e-5 --output_dir runs/mine
+    accelerate launch recipes/burst2vec/train.py CONFIG.yaml --resume_from_checkpoint last
+
+Every field below and every argument of the Trainer is a key of the YAML and an option of the command line. What a run
+leaves in `output_dir`: `model/` (opens by from_pretrained), `results.json`, `trainer_state.json` with the whole log,
+and `checkpoint-*/`, from which a run that was stopped goes on.
+"""
+
+import copy
+import json
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transformers import AutoConfig, set_seed
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType, get_last_checkpoint
+
+from paravox.modeling.audio import load_audio
+from paravox.modeling.configuration_burst2vec import Burst2VecConfig
+from paravox.modeling.errors import CheckpointError, ConfigError
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+from paravox.modeling.tasks import Task, parse_tasks
+from paravox.recipes.burst2vec.baselines import constant_predictions
+from paravox.recipes.burst2vec.tables import print_scores
+from paravox.recipes.corpora.audio_cache import AudioCache
+from paravox.recipes.corpora.loading import load_corpus
+from paravox.recipes.corpora.oversampling import oversample
+from paravox.recipes.output_folder import claim_output_folder
+from paravox.recipes.settings import parse_settings
+from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
+from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
+from paravox.trainers.multi_task_dataset import MultiTaskDataset
+from paravox.trainers.sampler import TASK_BATCHING, padding_share
+from paravox.trainers.scoring import score_split
+
+SPLIT_TITLES = {"validation": "val", "test": "test"}
+
+
+@dataclass
+class ModelSettings:
+    """The model: an encoder, and what stands on it."""
+
+    tasks: list[dict] = field(metadata={"help": "What to predict, each with name, kind, and labels or range."})
+    encoder: str | None = field(default=None, metadata={"help": "Folder or Hub name of a pre-trained encoder."})
+    encoder_config: dict | None = field(
+        default=None, metadata={"help": "Instead: model_type and sizes of an encoder that starts from random weights."}
+    )
+    projection_size: int = field(default=256, metadata={"help": "Width of the projected representation."})
+    feature_size: int = field(default=256, metadata={"help": "Width of the shared, specific and joint representations."})
+    dropout: float = field(default=0.1, metadata={"help": "In the projection and the extractors."})
+    adversarial: bool = field(default=True, metadata={"help": "False is the paper's -Adv."})
+    discriminator_weight: float = field(default=0.5, metadata={"help": "Alpha 1 of equation 8."})
+    adversarial_weight: float = field(default=0.25, metadata={"help": "Alpha 2 of equation 8."})
+    adversarial_scope: str = field(
+        default="encoder", metadata={"help": "How far a reversed gradient flows: encoder or extractor."}
+    )
+    layer_weights: bool = field(default=False, metadata={"help": "Learn a weighted mean of all the encoder's layers."})
+    target_rms_db: float | None = field(default=None, metadata={"help": "Level of every clip in dB of full scale."})
+
+
+@dataclass
+class DataSettings:
+    """The corpus, and how its clips are read."""
+
+    data_dir: str = field(metadata={"help": "Folder of the corpus; for corpus: dataset also a Parquet file or Hub name."})
+    corpus: str = field(default="metadata_csv", metadata={"help": "exvo, metadata_csv or dataset."})
+    audio: str = field(default="provided", metadata={"help": "ExVo's processed wav files (provided) or the webm files (raw)."})
+    max_seconds: float | None = field(default=None, metadata={"help": "Longer Train clips are cropped, anew each epoch."})
+    oversample: bool = field(default=False, metadata={"help": "Draw Train rows again until all strata are of one size."})
+    max_repeats: int = field(default=10, metadata={"help": "At most so often a row, when oversampling."})
+    shuffle_labels: bool = field(
+        default=False, metadata={"help": "Deal Train's labels out at random: what is left is not learned from the sound."}
+    )
+    cache_dir: str | None = field(default=None, metadata={"help": "Keep decoded audio here, so that it is decoded once."})
+    cache_gigabytes: float = field(default=20.0, metadata={"help": "The most that the cache takes on disk."})
+    skip_bad: bool = field(default=False, metadata={"help": "Leave out clips that cannot be read instead of stopping."})
+
+
+@dataclass
+class RunSettings:
+    """The stages of a run, and what it leaves."""
+
+    heads_first_epochs: int = field(
+        default=0, metadata={"help": "First train all but the encoder for so many epochs, on what the frozen encoder gives."}
+    )
+    heads_first_task_batching: str = field(
+        default="round_robin", metadata={"help": "How that stage chooses the task of a batch.", "choices": list(TASK_BATCHING)}
+    )
+    heads_first_learning_rate: float = field(default=1e-3, metadata={"help": "Learning rate of that stage."})
+    results_file: str | None = field(default=None, metadata={"help": "Also write results.json here."})
+    overwrite_output_dir: bool = field(default=False, metadata={"help": "Remove an earlier run's checkpoints first."})
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Runs the recipe with command line arguments, a YAML file first; gives what results.json holds."""
+    started = time.time()
+    model_settings, data_settings, run_settings, args = parse_settings(
+        (ModelSettings, DataSettings, RunSettings, MultiTaskTrainingArguments), argv
+    )
+    tasks = parse_tasks(model_settings.tasks)
+    output_dir = Path(args.output_dir)
+    resume = find_checkpoint(args)
+    claim = claim_output_folder(output_dir, empty=resume is None, overwrite=run_settings.overwrite_output_dir)
+    # One process of a run holds the folder for all of them.
+    with claim if args.process_index == 0 else nullcontext():
+        set_seed(args.seed)
+        model, extractor = build_model(model_settings)
+        datasets = build_datasets(data_settings, tasks, extractor, args.seed)
+        results = {"constant": score_constant(tasks, datasets), "seed": args.seed}
+        if run_settings.heads_first_epochs:
+            results["frozen_head"] = train_heads_first(model, extractor, datasets, args, run_settings, resume)
+        if args.num_train_epochs > 0:
+            trainer = Burst2VecTrainer(model, args, extractor, datasets["train"], datasets.get("validation"))
+            print_plan(trainer)
+            trainer.train(resume_from_checkpoint=resume)
+            trainer.save_state()
+            results |= score_splits(trainer, datasets)
+        else:
+            results |= results["frozen_head"]
+        results["seconds"] = round(time.time() - started)
+        if args.process_index == 0:
+            model.save_pretrained(output_dir / "model")
+            extractor.save_pretrained(output_dir / "model")
+            write_results(results, output_dir / "results.json", run_settings.results_file)
+            print_results(results)
+            print(f"model saved in {output_dir / 'model'}")
+    return results
+
+
+def build_model(settings: ModelSettings) -> tuple[Burst2VecForMultiTask, Burst2VecFeatureExtractor]:
+    """The model to train and its feature extractor, from a pre-trained encoder or from a description of one."""
+    names = ("projection_size", "feature_size", "dropout", "adversarial", "discriminator_weight", "adversarial_weight")
+    names += ("adversarial_scope", "layer_weights", "tasks")
+    fields = {name: getattr(settings, name) for name in names}
+    level = {"target_rms_db": settings.target_rms_db}
+    if (settings.encoder is None) == (settings.encoder_config is None):
+        raise ConfigError("give either encoder (a folder or Hub name) or encoder_config (a model_type and sizes)")
+    if settings.encoder is not None:
+        model = Burst2VecForMultiTask.from_encoder(settings.encoder, **fields)
+        return model, Burst2VecFeatureExtractor.from_encoder(settings.encoder, **level)
+    encoder_config = AutoConfig.for_model(**settings.encoder_config)
+    model = Burst2VecForMultiTask(Burst2VecConfig(encoder=encoder_config, **fields))
+    return model, Burst2VecFeatureExtractor.for_config(encoder_config, **level)
+
+
+def build_datasets(
+    settings: DataSettings, tasks: list[Task], extractor: Burst2VecFeatureExtractor, seed: int
+) -> dict[str, MultiTaskDataset]:
+    """The splits of the corpus, ready for the trainer; Train is cropped and, if asked, oversampled."""
+    corpus = load_corpus(settings.corpus, settings.data_dir, tasks, settings.audio)
+    if settings.oversample:
+        corpus["train"] = oversample(corpus["train"], tasks, settings.max_repeats, seed)
+    rate = extractor.sampling_rate
+    cache = AudioCache(settings.cache_dir, settings.cache_gigabytes, rate) if settings.cache_dir else None
+    datasets = {}
+    for split, clips in corpus.items():
+        crop = settings.max_seconds if split == "train" else None
+        load = cache.load if cache else load_audio
+        dataset = MultiTaskDataset(clips, tasks, load, rate, max_seconds=crop, seed=seed)
+        if settings.skip_bad:
+            dataset, messages = dataset.skip_unreadable()
+            print("".join(f"skipped: {message}\n" for message in messages[:3]) + f"{split}: {len(messages)} clips skipped")
+        datasets[split] = dataset
+    if settings.shuffle_labels:
+        datasets["train"] = datasets["train"].with_shuffled_labels(seed)
+    return datasets
+
+
+def train_heads_first(
+    model: Burst2VecForMultiTask,
+    extractor: Burst2VecFeatureExtractor,
+    datasets: dict[str, MultiTaskDataset],
+    args: MultiTaskTrainingArguments,
+    settings: RunSettings,
+    resume: str | None,
+) -> dict[str, dict[str, float]]:
+    """Trains everything but the encoder, on one pass of the encoder over the corpus, and leaves the best in the model.
+
+    Returns:
+        `dict`: the frozen head's scores per split.
+    """
+    stage_args = copy.deepcopy(args)
+    stage_args.output_dir = str(Path(args.output_dir) / "frozen_head")
+    scores_file = Path(stage_args.output_dir) / "results.json"
+    if resume is not None:
+        # Its weights are in the checkpoint that the next stage goes on from.
+        return json.loads(scores_file.read_text())
+    stage_args.num_train_epochs = settings.heads_first_epochs
+    stage_args.max_steps = -1
+    stage_args.learning_rate = settings.heads_first_learning_rate
+    stage_args.encoder_learning_rate = None
+    stage_args.lr_scheduler_type = SchedulerType.CONSTANT
+    stage_args.warmup_steps = 0
+    stage_args.task_batching = settings.heads_first_task_batching
+    stage_args.dataloader_num_workers = 0
+    stage_args.dataloader_prefetch_factor = None
+    stage_args.trainable_encoder_layers = 0
+    stage_args.eval_strategy = IntervalStrategy.EPOCH
+    stage_args.save_strategy = SaveStrategy.EPOCH
+    stage_args.save_total_limit = 1
+    stage_args.load_best_model_at_end = True
+    heads = copy.deepcopy(model)
+    trainer = Burst2VecTrainer(heads, stage_args, extractor, datasets["train"], datasets["validation"])
+    pooled = {split: trainer.pool_clips(dataset) for split, dataset in datasets.items()}
+    trainer.train_dataset, trainer.eval_dataset = pooled["train"], pooled["validation"]
+    trainer.train()
+    trainer.save_state()
+    scores = score_splits(trainer, pooled)
+    scores_file.write_text(json.dumps(scores, indent=2) + "\n")
+    model.load_state_dict(heads.state_dict())
+    return scores
+
+
+def score_splits(trainer: Burst2VecTrainer, datasets: dict[str, MultiTaskDataset]) -> dict[str, dict[str, float]]:
+    """The scores of Val and Test, whichever the corpus has with labels."""
+    scores = {}
+    for split, title in SPLIT_TITLES.items():
+        if split in datasets:
+            metrics = trainer.predict(datasets[split], metric_key_prefix=title).metrics
+            scores[title] = only_scores({name.removeprefix(f"{title}_"): value for name, value in metrics.items()})
+    return scores
+
+
+def score_constant(tasks: list[Task], datasets: dict[str, MultiTaskDataset]) -> dict[str, dict[str, float]]:
+    """What always predicting the same reaches."""
+    labels = datasets["train"].labels
+    return {
+        title: score_split(tasks, constant_predictions(tasks, labels, len(datasets[split])), datasets[split].labels)
+        for split, title in SPLIT_TITLES.items()
+        if split in datasets
+    }
+
+
+def only_scores(metrics: dict[str, float]) -> dict[str, float]:
+    """Metrics without losses and timings."""
+    return {name: value for name, value in metrics.items() if name.endswith(("_ccc", "_uar", "_mae", "s_mtl"))}
+
+
+def print_plan(trainer: Burst2VecTrainer) -> None:
+    """Says before a long run what an epoch is."""
+    sampler = trainer.train_batch_sampler()
+    padding = padding_share(list(sampler), trainer.train_dataset.seconds)
+    learning = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
+    print(
+        f"{len(sampler)} batches an epoch, {padding:.1%} of their audio is padding; {learning:,} of "
+        f"{trainer.model.num_parameters():,} parameters learn"
+    )
+
+
+def print_results(results: dict) -> None:
+    rows = {
+        "constant prediction": results["constant"],
+        **({"frozen head": results["frozen_head"]} if "frozen_head" in results else {}),
+        "Burst2Vec": {title: results[title] for title in SPLIT_TITLES.values() if title in results},
+    }
+    print_scores("Scores (Val was used for selection, Test was not)", rows)
+
+
+def write_results(results: dict, *files: str | Path | None) -> None:
+    for file in filter(None, files):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text(json.dumps(results, indent=2) + "\n")
+
+
+def find_checkpoint(args: MultiTaskTrainingArguments) -> str | None:
+    """The checkpoint to go on from, where one was asked for: a folder, or `last` for the newest of the output folder."""
+    asked = args.resume_from_checkpoint
+    if asked in (None, "", False):
+        return None
+    folder = Path(args.output_dir) if asked == "last" else Path(asked)
+    found = get_last_checkpoint(folder) if asked == "last" and folder.is_dir() else str(folder)
+    if found is None or not (Path(found) / "trainer_state.json").is_file():
+        raise CheckpointError(f"resume_from_checkpoint {asked!r}: no checkpoint of the Trainer in {folder}: check the folder")
+    return found
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, FloatingPointError) as error:
+        if type(error).__module__.startswith("paravox.") or isinstance(error, FloatingPointError):
+            sys.exit(f"{type(error).__name__}: {error}")
+        raise

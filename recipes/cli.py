@@ -1,0 +1,26 @@
+"""The `paravox` command: the recipes by name."""
+
+import sys
+from importlib import import_module
+
+from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
+
+COMMANDS = {
+    "train": ("paravox.recipes.burst2vec.train", "train Burst2Vec from a YAML file"),
+    "score": ("paravox.recipes.burst2vec.score", "score one or several saved models on a corpus"),
+    "predict": ("paravox.recipes.burst2vec.predict", "predict emotion, age and origin of recordings"),
+    "describe": ("paravox.recipes.corpora.describe", "show what a corpus holds"),
+}
+
+
+def main() -> None:
+    """Runs the command named first with the arguments behind it."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name not in COMMANDS:
+        print("usage: paravox COMMAND ..., each with --help\n")
+        print("\n".join(f"  {command:10}{what}" for command, (_, what) in COMMANDS.items()))
+        sys.exit(0 if name in ("-h", "--help") else 2)
+    try:
+        import_module(COMMANDS[name][0]).main(sys.argv[2:])
+    except (AudioError, CheckpointError, ConfigError, CorpusError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")

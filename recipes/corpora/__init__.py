@@ -1,0 +1,1 @@
+"""Readers that turn corpora as their owners distribute them into `datasets.DatasetDict`."""

@@ -1,0 +1,1 @@
+"""The demo: train and use a small model on synthetic bursts."""

@@ -1,0 +1,1 @@
+"""How models learn. Knows no corpus and no path."""

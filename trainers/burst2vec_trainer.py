@@ -1,0 +1,30 @@
+"""The trainer of Burst2Vec."""
+
+import numpy as np
+
+from .multi_task_dataset import MultiTaskDataset
+from .multi_task_trainer import MultiTaskTrainer
+
+
+class Burst2VecTrainer(MultiTaskTrainer):
+    """Trains a [`Burst2VecForMultiTask`]: with its loss terms in the logs, on clips or on what a frozen encoder made of them.
+
+    The terms are `shared`, `specific` and `joint` and, where the model is adversarial, `discriminator` and
+    `adversarial` (Burst2Vec, equations 5 to 8). Arguments as in [`MultiTaskTrainer`].
+    """
+
+    def pool_clips(self, dataset: MultiTaskDataset) -> MultiTaskDataset:
+        """The same clips after one pass of the encoder, to train the rest of the model on while the encoder is frozen.
+
+        Args:
+            dataset ([`MultiTaskDataset`]): of recordings.
+
+        Returns:
+            [`MultiTaskDataset`]: whose clips are pooled states `(layers, hidden)`.
+        """
+        outputs = self.run_clips(self.get_eval_dataloader(dataset), self._pool)
+        return dataset.with_pooled_states(np.ascontiguousarray(outputs["pooled_states"]))
+
+    @staticmethod
+    def _pool(model, inputs):
+        return {"pooled_states": model.pool(inputs[model.main_input_name], inputs["attention_mask"])}

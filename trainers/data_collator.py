@@ -1,0 +1,39 @@
+"""From drawn clips to the arguments of a model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from paravox.modeling.losses import UNKNOWN_CLASS
+
+
+@dataclass
+class MultiTaskCollator:
+    """Turns the clips of a batch into the model's inputs, padded to their longest, with the labels of the batch's task.
+
+    Args:
+        feature_extractor ([`Burst2VecFeatureExtractor`]): takes a list of `(samples, rate)`.
+    """
+
+    feature_extractor: Any
+
+    def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
+        """A batch: the model's inputs, `index` `(batch,)`, and in training `task` and `labels`.
+
+        Labels of clips that are not counted are made unknown.
+        """
+        draws = [item["draw"] for item in items]
+        if "pooled_states" in items[0]:
+            batch = {"pooled_states": torch.from_numpy(np.stack([item["pooled_states"] for item in items]))}
+        else:
+            batch = dict(self.feature_extractor([item["audio"] for item in items], return_tensors="pt"))
+        batch["index"] = torch.tensor([draw.index for draw in draws])
+        task = draws[0].task
+        if task is not None:
+            labels = torch.from_numpy(np.stack([item["labels"][task] for item in items]))
+            counted = torch.tensor([draw.counted for draw in draws])
+            labels[~counted] = UNKNOWN_CLASS if labels.dtype == torch.int64 else torch.nan
+            batch |= {"task": task, "labels": {task: labels}}
+        return batch

@@ -1,0 +1,79 @@
+"""What the multi-task trainer can be told, beyond the Trainer's own arguments."""
+
+import json
+from dataclasses import dataclass, field
+
+from transformers import TrainingArguments
+
+from paravox.modeling.errors import ConfigError
+
+from .sampler import TASK_BATCHING
+
+
+@dataclass
+class MultiTaskTrainingArguments(TrainingArguments):
+    """[`TrainingArguments`] with one-task batches, a budget of audio and a learning rate for the encoder.
+
+    Raises:
+        ConfigError: if two settings contradict each other.
+    """
+
+    task_batching: str = field(
+        default="proportional",
+        metadata={
+            "help": "How the task of a batch is chosen: proportional (every clip and task once an epoch), round_robin, "
+            "or uniform (as many batches as that, each task as often as the others).",
+            "choices": list(TASK_BATCHING),
+        },
+    )
+    task_batch_sizes: dict | str | None = field(
+        default=None,
+        metadata={"help": "Batch size per task and process, such as {age: 16}; per_device_train_batch_size for the rest."},
+    )
+    length_buckets: bool = field(
+        default=True, metadata={"help": "Put clips of about one length into a batch, so that little is padded."}
+    )
+    max_batch_seconds: float | None = field(
+        default=None,
+        metadata={"help": "At most so many seconds of audio a batch and process, padding counted. Bounds the memory."},
+    )
+    encoder_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the encoder, where it differs from the rest's."}
+    )
+    trainable_encoder_layers: int | None = field(
+        default=None,
+        metadata={"help": "Freeze the encoder but for so many of its top layers; 0 freezes all, unset freezes nothing."},
+    )
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata={"help": "Stop after so many evaluations without a better metric_for_best_model; unset never stops."},
+    )
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Not used: the collator picks what is needed."})
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Not used: a loss that is not finite is an error."})
+    ddp_find_unused_parameters: bool | None = field(
+        default=True, metadata={"help": "A batch of one task leaves the other tasks' heads without a gradient."}
+    )
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "Go on with the patience that is left when resuming."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.task_batch_sizes, str):
+            self.task_batch_sizes = json.loads(self.task_batch_sizes)
+        for task, size in (self.task_batch_sizes or {}).items():
+            if not isinstance(size, int) or size < 1:
+                raise ConfigError(f"task_batch_sizes: {task!r} has {size!r}, expected a whole number of at least 1")
+        for name in ("max_batch_seconds", "encoder_learning_rate", "early_stopping_patience"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} is {value!r}: give a number above 0, or leave it out")
+        if self.train_sampling_strategy != "random":
+            raise ConfigError(
+                f"train_sampling_strategy {self.train_sampling_strategy!r} does not go with one-task batches: "
+                "leave it out and use task_batching and length_buckets"
+            )
+        if self.early_stopping_patience is not None and self.metric_for_best_model is None:
+            raise ConfigError("early_stopping_patience needs metric_for_best_model: name one, such as emotion_ccc")
+        if self.early_stopping_patience is not None and str(self.eval_strategy) in ("no", "IntervalStrategy.NO"):
+            raise ConfigError("early_stopping_patience needs evaluations: set eval_strategy to steps or epoch")
