@@ -186,8 +186,8 @@ def open_checkpoint(from_pretrained: Callable[..., Any], name_or_path: str, *arg
     except (OSError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"checkpoint {str(name_or_path)!r} cannot be opened ({reason}): give a folder written by save_pretrained, or "
-            "a name on the Hub that can be reached from here"
+            f"checkpoint {str(name_or_path)!r} cannot be opened ({reason}): give a folder written by save_pretrained, "
+            "or a name on the Hub that can be reached from here"
         ) from error
 
 

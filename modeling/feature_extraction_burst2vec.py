@@ -1,5 +1,6 @@
 """From recordings to what the encoder of a Burst2Vec model takes."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,9 +105,7 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
     def model_input_names(self) -> list[str]:
         return [self._encoder_extractor.model_input_names[0], "attention_mask"]
 
-    def __call__(
-        self, clips: Any, sampling_rate: int | None = None, return_tensors: str | None = None
-    ) -> BatchFeature:
+    def __call__(self, clips: Any, sampling_rate: int | None = None, return_tensors: str | None = None) -> BatchFeature:
         """Turns one clip or a list of clips into a batch.
 
         Args:
@@ -129,7 +128,9 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         features = [self._clip_features(self.load(clip, sampling_rate)) for clip in clips]
         name, mask_name = self.model_input_names
         longest = max(clip.shape[-1] for clip in features)
-        batch = np.full((len(features), *features[0].shape[:-1], longest), self._encoder_extractor.padding_value, np.float32)
+        batch = np.full(
+            (len(features), *features[0].shape[:-1], longest), self._encoder_extractor.padding_value, np.float32
+        )
         mask = np.zeros((len(features), longest), np.int64)
         for row, clip in enumerate(features):
             batch[row, ..., : clip.shape[-1]] = clip
@@ -143,7 +144,7 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         samples = load_audio(clip, self.sampling_rate, self.target_rms_db)
         seconds = len(samples) / self.sampling_rate
         if self.max_seconds is not None and seconds > self.max_seconds:
-            name = clip if isinstance(clip, str) else "a clip"
+            name = repr(str(clip)) if isinstance(clip, (str, Path)) else "a clip"
             raise AudioError(f"{name} lasts {seconds:.1f} s, longer than max_seconds of {self.max_seconds:g}: cut it")
         return samples
 
@@ -151,7 +152,9 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         """(samples,) -> (samples,) or (mel bins, frames)"""
         missing = max(0, self.minimum_samples - len(samples))
         samples = np.pad(samples, (0, missing))
-        features = self._encoder_extractor(samples, sampling_rate=self.sampling_rate, padding="do_not_pad", truncation=False)
+        features = self._encoder_extractor(
+            samples, sampling_rate=self.sampling_rate, padding="do_not_pad", truncation=False
+        )
         return np.asarray(features[self.model_input_names[0]][0], np.float32)
 
     def to_dict(self) -> dict[str, Any]:

@@ -93,7 +93,11 @@ class Burst2VecForMultiTask(PreTrainedModel):
 
     @classmethod
     def from_encoder(
-        cls, name_or_path: str, tasks: list[Task | dict[str, Any]], hub_options: dict[str, Any] | None = None, **settings
+        cls,
+        name_or_path: str,
+        tasks: list[Task | dict[str, Any]],
+        hub_options: dict[str, Any] | None = None,
+        **settings,
     ) -> "Burst2VecForMultiTask":
         """A model with a pre-trained encoder and new heads.
 
@@ -149,7 +153,9 @@ class Burst2VecForMultiTask(PreTrainedModel):
         """
         layers = self.encoder.layers
         if not 0 <= trainable_layers <= len(layers):
-            raise ConfigError(f"trainable_layers is {trainable_layers}, the encoder has {len(layers)}: give 0 to {len(layers)}")
+            raise ConfigError(
+                f"trainable_layers is {trainable_layers}, the encoder has {len(layers)}: give 0 to {len(layers)}"
+            )
         self.encoder.requires_grad_(False)
         if trainable_layers:
             layers[-trainable_layers:].requires_grad_(True)
@@ -207,7 +213,9 @@ class Burst2VecForMultiTask(PreTrainedModel):
         )
         if labels is not None:
             if task not in self.tasks or task not in labels:
-                raise ConfigError(f"task {task!r} with labels of {sorted(labels)}: name one of {list(self.tasks)} and its labels")
+                raise ConfigError(
+                    f"task {task!r} with labels of {sorted(labels)}: name one of {list(self.tasks)} and its labels"
+                )
             output.loss, output.loss_terms = self._loss(self.tasks[task], representations, logits[task], labels[task])
         return output
 
@@ -222,7 +230,9 @@ class Burst2VecForMultiTask(PreTrainedModel):
             ConfigError: if there is no input of the encoder's kind.
         """
         if inputs is None:
-            raise ConfigError(f"this model's encoder takes {self.main_input_name}: use the feature extractor saved beside it")
+            raise ConfigError(
+                f"this model's encoder takes {self.main_input_name}: use the feature extractor saved beside it"
+            )
         if attention_mask is None:
             attention_mask = torch.ones(inputs.shape[0], inputs.shape[-1], dtype=torch.long, device=inputs.device)
         if self.layer_weights is None:
@@ -299,7 +309,9 @@ class Burst2VecForMultiTask(PreTrainedModel):
 
 
 def _check_model_type(name_or_path: str, hub_options: dict[str, Any]) -> None:
-    options = {key: hub_options[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in hub_options}
+    options = {
+        key: hub_options[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in hub_options
+    }
     found = open_checkpoint(Burst2VecConfig.get_config_dict, name_or_path, **options)[0].get("model_type")
     if found != Burst2VecConfig.model_type:
         raise CheckpointError(

@@ -41,9 +41,13 @@ class Task:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
-            raise ConfigError(f"task name {self.name!r} must be a plain word (letters, digits, underscores): rename the task")
+            raise ConfigError(
+                f"task name {self.name!r} must be a plain word (letters, digits, underscores): rename the task"
+            )
         if self.kind not in LOSSES_BY_KIND:
-            raise ConfigError(f"task {self.name!r}: kind {self.kind!r} is not one of {', '.join(LOSSES_BY_KIND)}: pick one")
+            raise ConfigError(
+                f"task {self.name!r}: kind {self.kind!r} is not one of {', '.join(LOSSES_BY_KIND)}: pick one"
+            )
         losses = LOSSES_BY_KIND[self.kind]
         if self.loss is None:
             object.__setattr__(self, "loss", losses[0])
@@ -105,7 +109,9 @@ def parse_tasks(tasks: list[Task | dict[str, Any]] | None) -> list[Task]:
         ConfigError: if there is none, one has an unknown key, or two share a name.
     """
     if not tasks or not isinstance(tasks, (list, tuple)):
-        raise ConfigError("no tasks given: a model needs at least one, such as {name: age, kind: scalar, range: [20, 39]}")
+        raise ConfigError(
+            "no tasks given: a model needs at least one, such as {name: age, kind: scalar, range: [20, 39]}"
+        )
     parsed = [task if isinstance(task, Task) else _parse_task(task) for task in tasks]
     names = [task.name for task in parsed]
     repeated = sorted({name for name in names if names.count(name) > 1})

@@ -1,0 +1,98 @@
+"""Faults of a corpus, gathered while reading, so that one message says everything that is wrong."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from paravox.modeling.errors import CorpusError
+from paravox.modeling.tasks import Task
+
+logger = logging.getLogger(__name__)
+
+SHOWN_OFFENDERS = 3
+SPLITS = ("train", "validation", "test")
+
+
+class Faults:
+    """Everything that is wrong with a corpus, by sort.
+
+    Args:
+        place (`Path`): the file or folder that messages name.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.offenders: dict[str, list[str]] = {}
+
+    def add(self, sort: str, offenders: list) -> None:
+        """Notes offenders of one sort; none is no fault."""
+        if len(offenders):
+            self.offenders.setdefault(sort, []).extend(str(offender) for offender in offenders)
+
+    def raise_if_any(self) -> None:
+        """Raises one [`CorpusError`] with the count and the first three offenders of each sort."""
+        if self.offenders:
+            sorts = "; ".join(
+                f"{sort}: {len(found)} ({', '.join(found[:SHOWN_OFFENDERS])})" for sort, found in self.offenders.items()
+            )
+            raise CorpusError(f"{self.place} cannot be used: {sorts}. Correct these and read it again")
+
+
+def check_files(faults: Faults, folder: Path, file_names: pd.Series) -> None:
+    """Files that are named twice, lie outside the folder or are not there."""
+    faults.add("file named twice", file_names[file_names.duplicated()].unique().tolist())
+    resolved = folder.resolve()
+    outside = [name for name in file_names if not (folder / name).resolve().is_relative_to(resolved)]
+    faults.add("path that leaves the folder", outside)
+    faults.add("file that is not there", [name for name in file_names if not (folder / name).is_file()])
+
+
+def check_labels(faults: Faults, clips: pd.DataFrame, tasks: list[Task]) -> None:
+    """Missing columns, labels that no task knows, values out of range; tasks and classes that Train lacks.
+
+    Turns the columns of intensities and scalars into numbers, in place; an empty cell is unknown.
+    """
+    for task in tasks:
+        columns = list(task.labels) if task.kind == "intensities" else [task.name]
+        missing = [column for column in columns if column not in clips]
+        faults.add(f"missing column of task {task.name!r}", missing)
+        if missing:
+            continue
+        if task.kind == "classes":
+            _check_classes(faults, clips, task)
+        else:
+            low, high = task.range if task.kind == "scalar" else (0.0, 1.0)
+            for column in columns:
+                _check_numbers(faults, clips, column, low, high)
+        if "train" in set(clips["split"]) and clips.loc[clips["split"] == "train", columns].isna().all(axis=None):
+            faults.add("task without labels in Train", [task.name])
+
+
+def _check_classes(faults: Faults, clips: pd.DataFrame, task: Task) -> None:
+    labels = clips[task.name]
+    strange = labels.notna() & ~labels.isin(task.labels)
+    faults.add(f"label of {task.name!r} that is none of {', '.join(task.labels)}", labels[strange].unique().tolist())
+    in_train = set(labels[clips["split"] == "train"].dropna())
+    if in_train:
+        faults.add(f"class of {task.name!r} that never occurs in Train", [c for c in task.labels if c not in in_train])
+
+
+def _check_numbers(faults: Faults, clips: pd.DataFrame, column: str, low: float, high: float) -> None:
+    numbers = pd.to_numeric(clips[column], errors="coerce")
+    strange = clips[column].notna() & (numbers.isna() | ~np.isfinite(numbers.fillna(0)))
+    faults.add(f"value of {column!r} that is not a number", clips.loc[strange, column].tolist())
+    outside = (numbers < low) | (numbers > high)
+    faults.add(f"value of {column!r} outside {low:g} to {high:g}", numbers[outside].tolist())
+    clips[column] = numbers
+
+
+def check_splits(faults: Faults, clips: pd.DataFrame) -> None:
+    """Splits without clips, and speakers in two splits: a model would know them when it is tested."""
+    found = Counter(clips["split"])
+    faults.add("split without clips", [split for split in ("train",) if not found[split]])
+    known = clips[clips["speaker"].notna()]
+    splits_of_speaker = known.groupby("speaker")["split"].nunique()
+    faults.add("speaker in more than one split", splits_of_speaker[splits_of_speaker > 1].index.tolist())

@@ -1,0 +1,1 @@
+"""Local metrics for `evaluate`: load one by its path, or import its class."""
