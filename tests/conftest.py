@@ -1,0 +1,160 @@
+"""What the tests share: tiny encoders with random weights, three tasks, models over them and batches for them."""
+
+import copy
+import os
+
+# Before the first import of a library that reads them: no test may reach the network or take every core.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+from transformers import HubertConfig, Wav2Vec2Config, WavLMConfig, WhisperConfig
+from transformers.utils.logging import disable_progress_bar
+
+from paravox.modeling.configuration_burst2vec import Burst2VecConfig
+from paravox.modeling.encoders import build_encoder
+from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+
+disable_progress_bar()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: needs real recordings or weights, or minutes")
+
+
+NO_DROPOUT = {
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "layerdrop": 0.0,
+}
+# The real seven convolutions, made narrow: 16,000 samples are 49 frames, and 400 are one.
+WAVEFORM = {
+    **NO_DROPOUT,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "conv_dim": (16,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+    "vocab_size": 12,
+    "hidden_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
+    "final_dropout": 0.0,
+    "mask_time_prob": 0.0,
+    # Larger than by default, so that the few layers do something.
+    "initializer_range": 0.1,
+}
+GROUP_NORM = {**WAVEFORM, "feat_extract_norm": "group", "do_stable_layer_norm": False}
+LAYER_NORM = {**WAVEFORM, "feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder_configs():
+    whisper = WhisperConfig(
+        d_model=32,
+        encoder_layers=2,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=64,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=64,
+        vocab_size=64,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+        dropout=0.0,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        encoder_layerdrop=0.0,
+        init_std=0.1,
+    )
+    return {
+        "wav2vec2_group": Wav2Vec2Config(
+            **GROUP_NORM, codevector_dim=16, proj_codevector_dim=16, num_codevectors_per_group=8
+        ),
+        "wav2vec2_layer": Wav2Vec2Config(
+            **LAYER_NORM, codevector_dim=16, proj_codevector_dim=16, num_codevectors_per_group=8
+        ),
+        "hubert_layer": HubertConfig(**LAYER_NORM),
+        "wavlm_layer": WavLMConfig(**LAYER_NORM),
+        "whisper": whisper,
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_encoders(tiny_encoder_configs):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return {name: build_encoder(config).eval() for name, config in tiny_encoder_configs.items()}
+
+
+@pytest.fixture
+def encoder_configs(tiny_encoder_configs):
+    """Configs by name, free to be changed."""
+    return copy.deepcopy(tiny_encoder_configs)
+
+
+@pytest.fixture
+def encoders(tiny_encoders):
+    """Encoders by name, in evaluation mode, free to be changed."""
+    return copy.deepcopy(tiny_encoders)
+
+
+@pytest.fixture
+def tasks():
+    return [
+        {"name": "emotion", "kind": "intensities", "labels": ["amusement", "awe", "fear"]},
+        {"name": "age", "kind": "scalar", "range": [20, 39], "unit": "years"},
+        {"name": "country", "kind": "classes", "labels": ["China", "South Africa", "USA", "Venezuela"]},
+    ]
+
+
+@pytest.fixture
+def make_model(encoder_configs, tasks):
+    """Builds a tiny Burst2Vec from a seed; without dropout, so that two passes agree."""
+
+    def make(encoder="wav2vec2_layer", seed=0, **settings):
+        settings = {
+            "encoder": encoder_configs[encoder],
+            "tasks": tasks,
+            "projection_size": 16,
+            "feature_size": 12,
+            "dropout": 0.0,
+            **settings,
+        }
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return Burst2VecForMultiTask(Burst2VecConfig(**settings)).eval()
+
+    return make
+
+
+@pytest.fixture
+def make_inputs():
+    """Random inputs of a seed for an encoder: clips of the given seconds, padded to the longest."""
+
+    def make(encoder="wav2vec2_layer", seconds=(0.25, 0.25, 0.25, 0.25, 0.25, 0.25), seed=0, dtype=torch.float32):
+        generator = torch.Generator().manual_seed(seed)
+        rate, name = (100, "input_features") if encoder == "whisper" else (16_000, "input_values")
+        lengths = torch.tensor([round(rate * duration) for duration in seconds])
+        shape = (len(lengths), 80) if encoder == "whisper" else (len(lengths),)
+        mask = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
+        values = torch.randn(*shape, int(lengths.max()), generator=generator, dtype=dtype)
+        values = values * (mask.unsqueeze(1) if encoder == "whisper" else mask)
+        return {name: values, "attention_mask": mask.long()}
+
+    return make
+
+
+@pytest.fixture
+def labels():
+    """Known labels of six clips for the three tasks."""
+    generator = torch.Generator().manual_seed(5)
+    return {
+        "emotion": torch.rand(6, 3, generator=generator),
+        "age": 20 + 19 * torch.rand(6, generator=generator),
+        "country": torch.tensor([0, 3, 1, 2, 3, 1]),
+    }

@@ -1,0 +1,246 @@
+"""The training recipe: every YAML runs, a run leaves what it says, and wrong settings are refused in one sentence."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+
+from paravox.modeling.errors import AudioError, CheckpointError, ConfigError
+from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+from paravox.recipes.burst2vec import predict, score, train
+from paravox.recipes.corpora.exvo import EMOTIONS
+from paravox.recipes.output_folder import claim_output_folder
+
+RECIPES = Path(train.__file__).parent.parent
+TRAINING_CONFIGS = sorted((RECIPES / "burst2vec" / "configs").glob("*.yaml"))
+LAUNCH_CONFIGS = sorted((RECIPES / "accelerate_configs").glob("*.yaml"))
+CLIPS = {"train": 8, "validation": 6, "test": 6}
+COUNTRIES = ("China", "South Africa", "USA", "Venezuela")
+
+
+def write_noise(path: Path, seed: int, seconds: float = 0.3) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).normal(scale=0.1, size=int(16_000 * seconds))
+    soundfile.write(path, noise, 16_000)
+
+
+@pytest.fixture(scope="module")
+def exvo_folder(tmp_path_factory):
+    """ExVo's tree with a few bursts, in both kinds of audio."""
+    folder = tmp_path_factory.mktemp("exvo")
+    rows, number = [], 0
+    for split, title in (("train", "Train"), ("validation", "Val"), ("test", "Test")):
+        for clip in range(CLIPS[split]):
+            emotions = np.eye(10)[clip % 10] * 1.0 + 0.1 * (clip % 3 > 0) * (1 - np.eye(10)[clip % 10])
+            labels = [clip % 4, COUNTRIES[clip % 4], 20 + 2 * clip, *emotions] if split != "test" else [""] * 13
+            speaker = f"Speaker_{number}" if split != "test" else ""
+            rows.append([f"[{number:05d}]", title, speaker, *labels])
+            for kind in ("wav", "raw"):
+                write_noise(folder / kind / f"{number:05d}.wav", number, 0.2 + 0.02 * clip)
+            number += 1
+    with open(folder / "data_info.csv", "w", newline="") as file:
+        header = ["File_ID", "Split", "Subject_ID", "Country", "Country_string", "Age", *EMOTIONS]
+        csv.writer(file).writerows([header, *rows])
+    return folder
+
+
+def write_metadata_corpus(folder: Path, tasks: list[dict]) -> Path:
+    """A folder with metadata.csv whose columns fit the tasks of a YAML, every clip with every label."""
+    header, rows = ["file_name", "speaker", "split"], []
+    for task in tasks:
+        header += task["labels"] if task["kind"] == "intensities" else [task["name"]]
+    number = 0
+    for split, count in CLIPS.items():
+        for clip in range(count):
+            row = [f"audio/{number}.wav", f"speaker_{number}", split]
+            for task in tasks:
+                if task["kind"] == "intensities":
+                    row += np.eye(len(task["labels"]))[clip % len(task["labels"])].tolist()
+                elif task["kind"] == "scalar":
+                    row.append(task["range"][0] + clip)
+                else:
+                    row.append(task["labels"][clip % len(task["labels"])])
+            rows.append(row)
+            write_noise(folder / "audio" / f"{number}.wav", number)
+            number += 1
+    with open(folder / "metadata.csv", "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny_encoder_folders(tmp_path_factory, tiny_encoder_configs):
+    """A saved encoder of each architecture that the YAML files name, with random weights."""
+    from transformers import AutoModel
+
+    folders = {}
+    for name in ("wav2vec2", "hubert", "whisper"):
+        folder = tmp_path_factory.mktemp(name)
+        config = tiny_encoder_configs[{"wav2vec2": "wav2vec2_layer", "hubert": "hubert_layer"}.get(name, name)]
+        AutoModel.from_config(config).save_pretrained(folder)
+        if name == "whisper":
+            WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(folder)
+        else:
+            Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
+        folders[name] = folder
+    return folders
+
+
+def encoder_options(settings: dict, folders: dict[str, Path]) -> list[str]:
+    if "encoder_config" in settings:
+        return []
+    published = settings.get("encoder", "whisper")
+    return ["--encoder", str(folders[next(name for name in folders if name in published)])]
+
+
+QUICK = [
+    "--max_steps",
+    "2",
+    "--eval_strategy",
+    "steps",
+    "--eval_steps",
+    "1",
+    "--save_strategy",
+    "steps",
+    "--save_steps",
+    "1",
+]
+QUICK += ["--use_cpu", "true", "--per_device_train_batch_size", "4", "--logging_steps", "1"]
+
+
+@pytest.mark.parametrize("config", TRAINING_CONFIGS, ids=lambda path: path.stem)
+def test_every_training_yaml_runs(config, exvo_folder, tiny_encoder_folders, tmp_path, capsys):
+    settings = yaml.safe_load(config.read_text())
+    data = exvo_folder if settings["corpus"] == "exvo" else write_metadata_corpus(tmp_path / "data", settings["tasks"])
+    options = [*encoder_options(settings, tiny_encoder_folders), *QUICK, "--output_dir", str(tmp_path / "run")]
+    if "heads_first_epochs" in settings:
+        options += ["--heads_first_epochs", "1", "--trainable_encoder_layers", "1"]
+    results = train.main([str(config), "--data_dir", str(data), *options])
+    assert set(results["val"]) >= {
+        f"{task['name']}_{'mae' if task['kind'] == 'scalar' else 'uar'}" for task in settings["tasks"]
+    }
+    assert json.loads((tmp_path / "run" / "results.json").read_text()) == results
+    model = Burst2VecForMultiTask.from_pretrained(tmp_path / "run" / "model")
+    assert model.config.adversarial == settings.get("adversarial", True)
+    assert "Scores" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("config", LAUNCH_CONFIGS, ids=lambda path: path.stem)
+def test_every_launch_yaml_starts_the_recipe(config, tmp_path):
+    demo = RECIPES / "burst2vec" / "configs" / "tiny_demo.yaml"
+    data = write_metadata_corpus(tmp_path / "data", yaml.safe_load(demo.read_text())["tasks"])
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    command += [str(RECIPES / "burst2vec" / "train.py"), str(demo), "--data_dir", str(data)]
+    command += [*QUICK, "--output_dir", str(tmp_path / "run")]
+    environment = os.environ | {
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+
+
+def test_how_many_yaml_files_were_run(record_property, capsys):
+    found = sorted(RECIPES.rglob("*.yaml"))
+    run = [*TRAINING_CONFIGS, *LAUNCH_CONFIGS]
+    with capsys.disabled():
+        print(f"\n{len(run)} of {len(found)} YAML files of recipes/ are dry-run")
+    assert sorted(run) == found and len(run) >= 12
+
+
+@pytest.fixture
+def demo_data(tmp_path):
+    config = RECIPES / "burst2vec" / "configs" / "tiny_demo.yaml"
+    data = write_metadata_corpus(tmp_path / "data", yaml.safe_load(config.read_text())["tasks"])
+    return [str(config), "--data_dir", str(data), *QUICK, "--output_dir", str(tmp_path / "run")]
+
+
+def test_a_run_goes_on_from_its_last_checkpoint(demo_data, tmp_path):
+    unbroken = train.main([*demo_data[:-1], str(tmp_path / "unbroken")])
+    train.main([*demo_data, "--max_steps", "1", "--lr_scheduler_type", "constant"])
+    with pytest.raises(ConfigError, match="holds checkpoint-1 of an earlier run.*--resume_from_checkpoint last"):
+        train.main(demo_data)
+    resumed = train.main([*demo_data, "--resume_from_checkpoint", "last"])
+    assert set(resumed["val"]) == set(unbroken["val"])
+    state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
+    assert state["global_step"] == 2
+
+
+def test_resuming_where_nothing_was_saved_is_an_error(demo_data):
+    with pytest.raises(CheckpointError, match="resume_from_checkpoint 'last': no checkpoint"):
+        train.main([*demo_data, "--resume_from_checkpoint", "last"])
+
+
+def test_an_output_folder_serves_one_run_at_a_time(demo_data, tmp_path):
+    with claim_output_folder(tmp_path / "run", empty=True):
+        with pytest.raises(ConfigError, match="in use by another run"):
+            train.main(demo_data)
+
+
+def test_an_encoder_is_named_or_described_not_both(demo_data, tiny_encoder_folders):
+    with pytest.raises(ConfigError, match="either encoder .* or encoder_config"):
+        train.main([*demo_data, "--encoder", str(tiny_encoder_folders["whisper"])])
+
+
+def test_an_unreadable_clip_stops_the_run_unless_skipped(demo_data, tmp_path, capsys):
+    (tmp_path / "data" / "audio" / "0.wav").write_bytes(b"no audio")
+    with pytest.raises(AudioError, match="0.wav"):
+        train.main(demo_data)
+    train.main([*demo_data, "--skip_bad", "true", "--overwrite_output_dir", "true"])
+    assert "train: 1 clips skipped" in capsys.readouterr().out
+
+
+def test_predict_and_score_use_the_saved_model(demo_data, tmp_path, capsys):
+    train.main(demo_data)
+    model, data = str(tmp_path / "run" / "model"), tmp_path / "data"
+    capsys.readouterr()
+    clips = sorted(str(path) for path in (data / "audio").glob("*.wav"))
+    records = predict.main([model, str(data / "audio"), "--json"])
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == records
+    assert [record["file"] for record in records] == clips
+    assert sum(records[0]["country"].values()) == pytest.approx(1, abs=1e-5) and 20 <= records[0]["age"] <= 40
+    alone = predict.main([model, clips[3]])
+    assert alone[0]["age"] == pytest.approx(records[3]["age"], abs=1e-3)
+    assert "age (years)" in capsys.readouterr().out
+    scores = score.main([model, model, "--data_dir", str(data), "--output", str(tmp_path / "scores.json")])
+    assert scores["mean of 2 models"] == pytest.approx(scores[model])
+    assert json.loads((tmp_path / "scores.json").read_text()) == scores
+
+
+def test_one_bad_clip_among_many_is_reported_and_skipped_on_request(demo_data, tmp_path, capsys):
+    train.main(demo_data)
+    model = str(tmp_path / "run" / "model")
+    (tmp_path / "data" / "audio" / "1.wav").write_bytes(b"")
+    with pytest.raises(AudioError, match="1.wav"):
+        predict.main([model, str(tmp_path / "data" / "audio")])
+    records = predict.main([model, str(tmp_path / "data" / "audio"), "--skip_bad"])
+    assert len(records) == sum(CLIPS.values()) - 1
+    assert "1 clips skipped" in capsys.readouterr().err
+
+
+def test_the_submission_has_the_challenges_columns(exvo_folder, tiny_encoder_folders, tmp_path):
+    config = RECIPES / "burst2vec" / "configs" / "hl.yaml"
+    options = ["--encoder", str(tiny_encoder_folders["hubert"]), *QUICK, "--output_dir", str(tmp_path / "run")]
+    train.main([str(config), "--data_dir", str(exvo_folder), *options])
+    file = tmp_path / "ExVo-Multi_team_1.csv"
+    where = ["--data_dir", str(exvo_folder), "--corpus", "exvo", "--split", "test", "--submission", str(file)]
+    score.main([str(tmp_path / "run" / "model"), *where])
+    rows = list(csv.DictReader(file.open()))
+    assert len(rows) == CLIPS["test"] and list(rows[0]) == ["File_ID", "Country", "Age", *EMOTIONS]
+    assert rows[0]["File_ID"] == "[00014]" and {row["Country"] for row in rows} <= {"0", "1", "2", "3"}
+    assert all(20 <= float(row["Age"]) <= 40 for row in rows)
+
+
+def test_a_folder_that_is_no_checkpoint_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint could be opened at .*nowhere"):
+        predict.main([str(tmp_path / "nowhere"), "clip.wav"])
