@@ -21,7 +21,7 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForAudio
 
 from paravox.modeling.audio import load_audio
 from paravox.modeling.encoders import WhisperClipEncoder, load_encoder_weights
-from paravox.recipes.burst2vec.prediction import open_checkpoint, predict_files
+from paravox.recipes.burst2vec.prediction import open_model, predict_files
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--batch_sizes", type=int, nargs="+", default=[1, 4, 8], help="that the pipeline tries")
     parser.add_argument("--repeats", type=int, default=3, help="of our side; the pipeline runs once a batch size")
     arguments = parser.parse_args()
-    model, extractor = open_checkpoint(arguments.model)
+    model, extractor = open_model(arguments.model)
     labels = model.tasks["emotion"].labels
     train = read_clips(arguments.data_dir, "train", labels, arguments.train_clips)
     validation = read_clips(arguments.data_dir, "validation", labels, arguments.clips)

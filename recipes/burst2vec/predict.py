@@ -23,7 +23,7 @@ from paravox.recipes.burst2vec.prediction import (
     SkippingLoader,
     as_records,
     find_audio_files,
-    open_checkpoint,
+    open_model,
     predict_files,
 )
 
@@ -33,7 +33,7 @@ SHOWN_LABELS = 3
 def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
     """Predicts and prints; gives one record a clip, as `--json` prints it."""
     arguments = parse_arguments(argv)
-    model, extractor = open_checkpoint(arguments.model)
+    model, extractor = open_model(arguments.model)
     paths = find_audio_files(arguments.clips)
     load = SkippingLoader() if arguments.skip_bad else load_audio
     if arguments.skip_bad:

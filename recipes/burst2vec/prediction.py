@@ -1,6 +1,5 @@
 """Run saved models over clips: one decoding and one pass of the encoder each, results in the order of the clips."""
 
-import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from paravox.modeling.audio import duration_seconds, load_audio
+from paravox.modeling.encoders import open_checkpoint
 from paravox.modeling.errors import AudioError, CheckpointError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
@@ -24,24 +24,14 @@ from paravox.trainers.sampler import EvaluationBatchSampler
 DEFAULT_BATCH_SECONDS = 30.0
 
 
-def open_checkpoint(name_or_path: str) -> tuple[Burst2VecForMultiTask, Burst2VecFeatureExtractor]:
+def open_model(name_or_path: str) -> tuple[Burst2VecForMultiTask, Burst2VecFeatureExtractor]:
     """A saved model, in evaluation mode, and its feature extractor.
 
     Raises:
         CheckpointError: if there is none at that folder or name, or it is of another class.
     """
-    try:
-        model = Burst2VecForMultiTask.from_pretrained(name_or_path)
-        extractor = Burst2VecFeatureExtractor.from_pretrained(name_or_path)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            f"no checkpoint could be opened at {str(name_or_path)!r} ({reason}): give a folder that train.py wrote, such as "
-            "runs/demo/model, or a name on the Hub that can be reached from here"
-        ) from error
-    return model, extractor
+    model = Burst2VecForMultiTask.from_pretrained(name_or_path)
+    return model, open_checkpoint(Burst2VecFeatureExtractor.from_pretrained, name_or_path)
 
 
 class SkippingLoader:

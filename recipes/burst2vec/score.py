@@ -19,7 +19,7 @@ from datasets import Dataset
 
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
 from paravox.recipes.burst2vec.baselines import constant_predictions
-from paravox.recipes.burst2vec.prediction import mean_predictions, open_checkpoint, predict_dataset, same_tasks
+from paravox.recipes.burst2vec.prediction import mean_predictions, open_model, predict_dataset, same_tasks
 from paravox.recipes.burst2vec.tables import print_scores
 from paravox.recipes.corpora.exvo import COUNTRIES, EMOTIONS
 from paravox.recipes.corpora.loading import load_corpus
@@ -30,7 +30,7 @@ from paravox.trainers.scoring import score_split
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Scores and prints; gives the scores by row of the table."""
     arguments = parse_arguments(argv)
-    opened = [open_checkpoint(name) for name in arguments.models]
+    opened = [open_model(name) for name in arguments.models]
     tasks = same_tasks([model for model, _ in opened], arguments.models)
     corpus = load_corpus(arguments.corpus, arguments.data_dir, tasks, arguments.audio)
     if arguments.split not in corpus:

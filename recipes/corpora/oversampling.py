@@ -1,2 +1,53 @@
-def oversample(train, tasks, max_repeats, seed):
-    raise NotImplementedError
+"""The paper's oversampling against imbalance across labels (Burst2Vec, section 4.1)."""
+
+import numpy as np
+from datasets import Dataset
+
+from paravox.modeling.tasks import Task
+from paravox.trainers.multi_task_dataset import read_labels
+
+BIN_WIDTH = 2.5  # years, as in figure 1
+
+
+def oversample(train: Dataset, tasks: list[Task], max_repeats: int, seed: int) -> Dataset:
+    """Repeats rows until every combination of labels is as frequent as the most frequent one.
+
+    A stratum is a class of each task of classes, a bin of 2.5 units of each scalar and the strongest of each task's
+    intensities; an unknown label is a value of its own. Rows are drawn with replacement from those that exist, each used
+    at most `max_repeats` times, so a small stratum may stay smaller. Balancing one task alone could unbalance another.
+
+    Args:
+        train (`datasets.Dataset`): of the Train split, and only of it.
+        tasks (list of [`Task`]).
+        max_repeats (`int`): the most often that a row is used, 1 or more.
+        seed (`int`): of the draws.
+
+    Returns:
+        `datasets.Dataset`: every row of `train`, and the repeats behind them.
+    """
+    generator = np.random.default_rng(seed)
+    stratum_of_row = strata(train, tasks)
+    counts = np.bincount(stratum_of_row)
+    chosen = [np.arange(len(train))]
+    for stratum, count in enumerate(counts):
+        rows = np.flatnonzero(stratum_of_row == stratum)
+        wanted = min(counts.max() - count, (max_repeats - 1) * count)
+        # Drawing without replacement from max_repeats - 1 copies keeps the bound.
+        chosen.append(generator.permutation(np.repeat(rows, max_repeats - 1))[:wanted])
+    return train.select(np.concatenate(chosen))
+
+
+def strata(clips: Dataset, tasks: list[Task]) -> np.ndarray:
+    """The stratum of each row, `(clips,)`: numbers from 0 without gaps."""
+    columns = [_stratum_values(task, read_labels(clips, task)) for task in tasks]
+    return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _stratum_values(task: Task, labels: np.ndarray) -> np.ndarray:
+    if task.kind == "classes":
+        return labels
+    if task.kind == "scalar":
+        bins = np.floor((labels - task.range[0]) / BIN_WIDTH)
+    else:
+        bins = np.where(np.isnan(labels).any(axis=1), np.nan, np.nan_to_num(labels).argmax(axis=1))
+    return np.nan_to_num(bins, nan=-1).astype(np.int64)

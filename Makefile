@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# Any Python of at least 3.11; PYTHON=... picks another.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CODE := benchmarks model_cards modeling paravox recipes tests trainers setup.py
+
+.PHONY: help setup demo test test-all quality style bench
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(INSTALLED)  ## Make .venv and install paravox into it, with the versions that were tested
+
+$(INSTALLED): setup.cfg setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11: install Python 3.11 or name one with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch setuptools wheel
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $(INSTALLED)
+
+demo: setup  ## Train on synthetic bursts, compare, save, predict: some minutes
+	$(BIN)/python recipes/demo/demo.py --output_dir runs/demo
+
+test: setup  ## The tests that need nothing but this checkout
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests --ignore tests/slow
+
+test-all: setup  ## All tests; those in tests/slow need real recordings and weights in ../shared or PARAVOX_SHARED
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests
+
+quality: setup  ## Check format and lint
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+
+style: setup  ## Mend format and lint
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+bench: setup  ## Measure; prediction also needs MODEL=, ENCODER= and DATA_DIR=
+	$(BIN)/python benchmarks/training_step.py
+	$(if $(MODEL),$(BIN)/python benchmarks/prediction.py --model $(MODEL) --encoder $(ENCODER) --data_dir $(DATA_DIR))
