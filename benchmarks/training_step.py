@@ -14,8 +14,13 @@ import torch
 from timing import record, side_by_side
 from transformers import AutoModel, Wav2Vec2Config
 
-from paravox import Burst2VecConfig, Burst2VecFeatureExtractor, Burst2VecForMultiTask, Burst2VecTrainer
-from paravox import MultiTaskTrainingArguments
+from paravox import (
+    Burst2VecConfig,
+    Burst2VecFeatureExtractor,
+    Burst2VecForMultiTask,
+    Burst2VecTrainer,
+    MultiTaskTrainingArguments,
+)
 
 TASKS = [
     {"name": "emotion", "kind": "intensities", "labels": [f"emotion_{number}" for number in range(10)]},
@@ -34,7 +39,12 @@ def main() -> None:
     torch.manual_seed(0)
     batch = make_batch(config, arguments.clips)
     ours, bare = side_by_side(burst2vec_step(config, batch), bare_step(config, batch), arguments.repeats)
-    values = {"ratio": round(ours / bare, 4), "ours": round(ours, 4), "alternative": round(bare, 4), "unit": "seconds a step"}
+    values = {
+        "ratio": round(ours / bare, 4),
+        "ours": round(ours, 4),
+        "alternative": round(bare, 4),
+        "unit": "seconds a step",
+    }
     record("a", values)
 
 

@@ -38,7 +38,9 @@ def load_audio(source: Any, sampling_rate: int = 16_000, target_rms_db: float | 
     samples, rate, name = _decode(source)
     if not SAMPLING_RATES[0] <= rate <= SAMPLING_RATES[1]:
         low, high = SAMPLING_RATES
-        raise AudioError(f"{name} has a sampling rate of {rate} Hz, expected {low} to {high} Hz: correct it or record again")
+        raise AudioError(
+            f"{name} has a sampling rate of {rate} Hz, expected {low} to {high} Hz: correct it or record again"
+        )
     if not samples.size:
         raise AudioError(f"{name} lasts zero seconds: leave it out")
     if not np.isfinite(samples).all():
@@ -145,7 +147,9 @@ def _read(function: Any, file: Any, name: str, **options: Any) -> Any:
         return function(file, **options)
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         reason = str(error).split(": ")[-1].strip().rstrip(".")
-        raise AudioError(f"{name} is not audio that can be read ({reason}): convert it to WAV or leave it out") from None
+        raise AudioError(
+            f"{name} is not audio that can be read ({reason}): convert it to WAV or leave it out"
+        ) from None
 
 
 def _head(file: Any, size: int) -> bytes:
@@ -191,7 +195,9 @@ def _decode_webm(file: Any, name: str) -> tuple[np.ndarray, int]:
             planar = av.AudioResampler(format="fltp")
             frames = [part for frame in container.decode(stream) for part in planar.resample(frame)]
     except (av.FFmpegError, IndexError) as error:
-        raise AudioError(f"{name} is not WebM audio that can be read ({error}): convert it to WAV or leave it out") from None
+        raise AudioError(
+            f"{name} is not WebM audio that can be read ({error}): convert it to WAV or leave it out"
+        ) from None
     if not frames:
         raise AudioError(f"{name} lasts zero seconds: leave it out")
     return np.concatenate([frame.to_ndarray() for frame in frames], axis=1).T.astype(np.float32), rate

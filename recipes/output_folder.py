@@ -26,7 +26,9 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ConfigError(f"output_dir {folder} is in use by another run: wait for it or choose another folder") from None
+            raise ConfigError(
+                f"output_dir {folder} is in use by another run: wait for it or choose another folder"
+            ) from None
         checkpoints = [path for path in folder.rglob("checkpoint-*") if path.is_dir()]
         if empty and overwrite:
             for checkpoint in checkpoints:

@@ -69,7 +69,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"settings file {path} is not YAML ({' '.join(str(error).split())}): correct it") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"settings file {path} holds a {type(values).__name__}, expected keys with values: correct it")
+        raise ConfigError(
+            f"settings file {path} holds a {type(values).__name__}, expected keys with values: correct it"
+        )
     return values
 
 

@@ -23,7 +23,9 @@ class Burst2VecTrainer(MultiTaskTrainer):
             [`MultiTaskDataset`]: whose clips are pooled states `(layers, hidden)`.
         """
         outputs = self.run_clips(self.get_eval_dataloader(dataset), self._pool)
-        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, {})  # ends the progress bar
+        self.control = self.callback_handler.on_predict(
+            self.args, self.state, self.control, {}
+        )  # ends the progress bar
         return dataset.with_pooled_states(np.ascontiguousarray(outputs["pooled_states"]))
 
     @staticmethod

@@ -28,7 +28,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
     )
     task_batch_sizes: dict | str | None = field(
         default=None,
-        metadata={"help": "Batch size per task and process, such as {age: 16}; per_device_train_batch_size for the rest."},
+        metadata={
+            "help": "Batch size per task and process, such as {age: 16}; per_device_train_batch_size for the rest."
+        },
     )
     length_buckets: bool = field(
         default=True, metadata={"help": "Put clips of about one length into a batch, so that little is padded."}
@@ -42,14 +44,20 @@ class MultiTaskTrainingArguments(TrainingArguments):
     )
     trainable_encoder_layers: int | None = field(
         default=None,
-        metadata={"help": "Freeze the encoder but for so many of its top layers; 0 freezes all, unset freezes nothing."},
+        metadata={
+            "help": "Freeze the encoder but for so many of its top layers; 0 freezes all, unset freezes nothing."
+        },
     )
     early_stopping_patience: int | None = field(
         default=None,
         metadata={"help": "Stop after so many evaluations without a better metric_for_best_model; unset never stops."},
     )
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Not used: the collator picks what is needed."})
-    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Not used: a loss that is not finite is an error."})
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Not used: the collator picks what is needed."}
+    )
+    logging_nan_inf_filter: bool = field(
+        default=False, metadata={"help": "Not used: a loss that is not finite is an error."}
+    )
     ddp_find_unused_parameters: bool | None = field(
         default=True, metadata={"help": "A batch of one task leaves the other tasks' heads without a gradient."}
     )

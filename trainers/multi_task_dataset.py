@@ -203,7 +203,10 @@ def _read_classes(corpus: Dataset, task: Task) -> np.ndarray:
     feature = corpus.features[task.name]
     if isinstance(feature, ClassLabel):
         values = [None if value is None or value < 0 else feature.names[value] for value in values]
-    positions = {label: position for position, label in enumerate(task.labels)} | {None: UNKNOWN_CLASS, "": UNKNOWN_CLASS}
+    positions = {label: position for position, label in enumerate(task.labels)} | {
+        None: UNKNOWN_CLASS,
+        "": UNKNOWN_CLASS,
+    }
     strange = sorted({str(value) for value in values if value not in positions})
     if strange:
         raise CorpusError(

@@ -217,9 +217,7 @@ class MultiTaskTrainer(Trainer):
 
 def _flat_outputs(output: Any) -> dict[str, torch.Tensor]:
     return {
-        f"{kind}/{task}": values
-        for kind in ("logits", "predictions")
-        for task, values in getattr(output, kind).items()
+        f"{kind}/{task}": values for kind in ("logits", "predictions") for task, values in getattr(output, kind).items()
     }
 
 
@@ -236,4 +234,6 @@ def check_metric_name(tasks: dict[str, Task], args: MultiTaskTrainingArguments, 
     if isinstance(eval_dataset, dict):
         names = [f"{split}_{name}" for split in eval_dataset for name in names]
     if args.metric_for_best_model.removeprefix("eval_") not in names:
-        raise ConfigError(f"metric_for_best_model {args.metric_for_best_model!r} is never measured: use {', '.join(names)}")
+        raise ConfigError(
+            f"metric_for_best_model {args.metric_for_best_model!r} is never measured: use {', '.join(names)}"
+        )

@@ -59,7 +59,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
     parser.add_argument("--skip_bad", action="store_true", help="leave out clips that cannot be read, and count them")
     parser.add_argument(
-        "--batch_seconds", type=float, default=DEFAULT_BATCH_SECONDS, help="seconds of audio a batch (default %(default)s)"
+        "--batch_seconds",
+        type=float,
+        default=DEFAULT_BATCH_SECONDS,
+        help="seconds of audio a batch (default %(default)s)",
     )
     return parser.parse_args(argv)
 

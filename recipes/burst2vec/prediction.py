@@ -133,7 +133,9 @@ def same_tasks(models: list[Burst2VecForMultiTask], names: list[str]) -> list[Ta
     tasks = parse_tasks(models[0].config.tasks)
     for model, name in zip(models, names, strict=True):
         if parse_tasks(model.config.tasks) != tasks:
-            raise CheckpointError(f"checkpoint {name!r} has other tasks than {names[0]!r}: average models of the same tasks")
+            raise CheckpointError(
+                f"checkpoint {name!r} has other tasks than {names[0]!r}: average models of the same tasks"
+            )
     return tasks
 
 

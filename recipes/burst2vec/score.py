@@ -21,7 +21,7 @@ from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, Co
 from paravox.recipes.burst2vec.baselines import constant_predictions
 from paravox.recipes.burst2vec.prediction import mean_predictions, open_model, predict_dataset, same_tasks
 from paravox.recipes.burst2vec.tables import print_scores
-from paravox.recipes.corpora.exvo import COUNTRIES, EMOTIONS
+from paravox.recipes.corpora.exvo import EMOTIONS
 from paravox.recipes.corpora.loading import load_corpus
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.scoring import score_split
@@ -48,7 +48,9 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     if len(members) > 1:
         rows[f"mean of {len(members)} models"] = ensemble
     scores = {row: score_split(tasks, predictions, dataset.labels) for row, predictions in rows.items()}
-    print_scores(f"{arguments.data_dir}, {arguments.split}", {row: {arguments.split: value} for row, value in scores.items()})
+    print_scores(
+        f"{arguments.data_dir}, {arguments.split}", {row: {arguments.split: value} for row, value in scores.items()}
+    )
     if arguments.output:
         Path(arguments.output).write_text(json.dumps(scores, indent=2) + "\n")
     if arguments.submission:
@@ -66,7 +68,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", default="validation", help="train, validation or test (default %(default)s)")
     parser.add_argument("--output", help="write the scores to this JSON file")
     parser.add_argument("--submission", help="write the challenge's csv file of predictions")
-    parser.add_argument("--batch_seconds", type=float, default=30.0, help="seconds of audio a batch (default %(default)s)")
+    parser.add_argument(
+        "--batch_seconds", type=float, default=30.0, help="seconds of audio a batch (default %(default)s)"
+    )
     return parser.parse_args(argv)
 
 

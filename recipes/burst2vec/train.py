@@ -52,7 +52,9 @@ class ModelSettings:
         default=None, metadata={"help": "Instead: model_type and sizes of an encoder that starts from random weights."}
     )
     projection_size: int = field(default=256, metadata={"help": "Width of the projected representation."})
-    feature_size: int = field(default=256, metadata={"help": "Width of the shared, specific and joint representations."})
+    feature_size: int = field(
+        default=256, metadata={"help": "Width of the shared, specific and joint representations."}
+    )
     dropout: float = field(default=0.1, metadata={"help": "In the projection and the extractors."})
     adversarial: bool = field(default=True, metadata={"help": "False is the paper's -Adv."})
     discriminator_weight: float = field(default=0.5, metadata={"help": "Alpha 1 of equation 8."})
@@ -68,16 +70,27 @@ class ModelSettings:
 class DataSettings:
     """The corpus, and how its clips are read."""
 
-    data_dir: str = field(metadata={"help": "Folder of the corpus; for corpus: dataset also a Parquet file or Hub name."})
+    data_dir: str = field(
+        metadata={"help": "Folder of the corpus; for corpus: dataset also a Parquet file or Hub name."}
+    )
     corpus: str = field(default="metadata_csv", metadata={"help": "exvo, metadata_csv or dataset."})
-    audio: str = field(default="provided", metadata={"help": "ExVo's processed wav files (provided) or the webm files (raw)."})
-    max_seconds: float | None = field(default=None, metadata={"help": "Longer Train clips are cropped, anew each epoch."})
-    oversample: bool = field(default=False, metadata={"help": "Draw Train rows again until all strata are of one size."})
+    audio: str = field(
+        default="provided", metadata={"help": "ExVo's processed wav files (provided) or the webm files (raw)."}
+    )
+    max_seconds: float | None = field(
+        default=None, metadata={"help": "Longer Train clips are cropped, anew each epoch."}
+    )
+    oversample: bool = field(
+        default=False, metadata={"help": "Draw Train rows again until all strata are of one size."}
+    )
     max_repeats: int = field(default=10, metadata={"help": "At most so often a row, when oversampling."})
     shuffle_labels: bool = field(
-        default=False, metadata={"help": "Deal Train's labels out at random: what is left is not learned from the sound."}
+        default=False,
+        metadata={"help": "Deal Train's labels out at random: what is left is not learned from the sound."},
     )
-    cache_dir: str | None = field(default=None, metadata={"help": "Keep decoded audio here, so that it is decoded once."})
+    cache_dir: str | None = field(
+        default=None, metadata={"help": "Keep decoded audio here, so that it is decoded once."}
+    )
     cache_gigabytes: float = field(default=20.0, metadata={"help": "The most that the cache takes on disk."})
     skip_bad: bool = field(default=False, metadata={"help": "Leave out clips that cannot be read instead of stopping."})
 
@@ -87,10 +100,12 @@ class RunSettings:
     """The stages of a run, and what it leaves."""
 
     heads_first_epochs: int = field(
-        default=0, metadata={"help": "First train all but the encoder for so many epochs, on what the frozen encoder gives."}
+        default=0,
+        metadata={"help": "First train all but the encoder for so many epochs, on what the frozen encoder gives."},
     )
     heads_first_task_batching: str = field(
-        default="round_robin", metadata={"help": "How that stage chooses the task of a batch.", "choices": list(TASK_BATCHING)}
+        default="round_robin",
+        metadata={"help": "How that stage chooses the task of a batch.", "choices": list(TASK_BATCHING)},
     )
     heads_first_learning_rate: float = field(default=1e-3, metadata={"help": "Learning rate of that stage."})
     results_file: str | None = field(default=None, metadata={"help": "Also write results.json here."})
@@ -165,7 +180,9 @@ def build_datasets(
         dataset = MultiTaskDataset(clips, tasks, load, rate, max_seconds=crop, seed=seed)
         if settings.skip_bad:
             dataset, messages = dataset.skip_unreadable()
-            print("".join(f"skipped: {message}\n" for message in messages[:3]) + f"{split}: {len(messages)} clips skipped")
+            print(
+                "".join(f"skipped: {message}\n" for message in messages[:3]) + f"{split}: {len(messages)} clips skipped"
+            )
         datasets[split] = dataset
     if settings.shuffle_labels:
         datasets["train"] = datasets["train"].with_shuffled_labels(seed)
@@ -276,7 +293,9 @@ def find_checkpoint(args: MultiTaskTrainingArguments) -> str | None:
     folder = Path(args.output_dir) if asked == "last" else Path(asked)
     found = get_last_checkpoint(folder) if asked == "last" and folder.is_dir() else str(folder)
     if found is None or not (Path(found) / "trainer_state.json").is_file():
-        raise CheckpointError(f"resume_from_checkpoint {asked!r}: no checkpoint of the Trainer in {folder}: check the folder")
+        raise CheckpointError(
+            f"resume_from_checkpoint {asked!r}: no checkpoint of the Trainer in {folder}: check the folder"
+        )
     return found
 
 

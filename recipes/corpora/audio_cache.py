@@ -70,7 +70,9 @@ class AudioCache:
     def _keep(self, entry: Path, samples: np.ndarray) -> None:
         if self._full or self._found + self._written + samples.nbytes > self.max_gigabytes * 1e9:
             if not self._full:
-                logger.warning("cache %s is full at %g GB: further clips are decoded each time", self.folder, self.max_gigabytes)
+                logger.warning(
+                    "cache %s is full at %g GB: further clips are decoded each time", self.folder, self.max_gigabytes
+                )
             self._full = True
             return
         aside = None

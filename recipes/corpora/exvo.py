@@ -65,7 +65,9 @@ def read_exvo(data_dir: str | Path, audio: str = "provided") -> DatasetDict:
     raw = pd.read_csv(table, dtype=str, keep_default_na=False, na_values=["", "NaN", "nan"])
     missing = [name for name in ("File_ID", "Split", "Subject_ID", "Country", "Age", *EMOTIONS) if name not in raw]
     if missing:
-        raise CorpusError(f"{table} lacks the columns {', '.join(missing)} (found {', '.join(raw)}): use the challenge's file")
+        raise CorpusError(
+            f"{table} lacks the columns {', '.join(missing)} (found {', '.join(raw)}): use the challenge's file"
+        )
     faults = Faults(table)
     clips = pd.DataFrame({"file_id": raw["File_ID"].str.strip().str.strip("[]")})
     clips["speaker"] = raw["Subject_ID"]
@@ -127,7 +129,9 @@ def _find_audio(faults: Faults, root: Path, file_ids: pd.Series, audio: str) -> 
     if not folders:
         names = " or ".join(f"{name}/" for name in AUDIO_FOLDERS[audio])
         other = "provided" if audio == "raw" else "raw"
-        raise CorpusError(f"{root} has no folder {names} for audio: {audio}: add it, or read the other files by audio: {other}")
+        raise CorpusError(
+            f"{root} has no folder {names} for audio: {audio}: add it, or read the other files by audio: {other}"
+        )
     # One listing a folder: asking for 59,201 files one by one takes minutes on a network disk.
     found = {
         path.stem: path

@@ -51,7 +51,9 @@ def read_metadata_csv(data_dir: str | Path, tasks: list[Task], seed: int = 0) ->
     try:
         clips = pd.read_csv(table, dtype=str, keep_default_na=False, na_values=[""])
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{table} is not a csv file that can be read ({error}): save it with commas in UTF-8") from None
+        raise CorpusError(
+            f"{table} is not a csv file that can be read ({error}): save it with commas in UTF-8"
+        ) from None
     if "file_name" not in clips:
         raise CorpusError(f"{table} has no column file_name (found {', '.join(clips)}): add it")
     if clips.empty:

@@ -76,7 +76,9 @@ def write_synthetic_corpus(
             samples = synthesise(speaker, intensities, generator)
             file_name = f"audio/{split}_{clip:05d}.wav"
             soundfile.write(folder / file_name, samples, SAMPLING_RATE)
-            noisy = np.clip(intensities + generator.normal(scale=label_noise, size=len(EMOTIONS)) * (intensities < 1), 0, 1)
+            noisy = np.clip(
+                intensities + generator.normal(scale=label_noise, size=len(EMOTIONS)) * (intensities < 1), 0, 1
+            )
             labels = [*np.round(noisy, 3), round(speaker["age"], 1), speaker["country"]]
             rows.append([file_name, f"{split}_{clip // CLIPS_PER_SPEAKER}", split, *labels])
     with open(folder / "metadata.csv", "w", newline="") as file:

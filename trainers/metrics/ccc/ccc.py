@@ -10,7 +10,9 @@ The concordance correlation coefficient of each column over all rows,
 (Burst2Vec, equation 1, over a whole split). In -1..1, 1 is best. A constant column counts as 0; fewer than two rows give
 NaN.
 """
-_CITATION = "Lin, L. I. (1989). A concordance correlation coefficient to evaluate reproducibility. Biometrics 45, 255-268."
+_CITATION = (
+    "Lin, L. I. (1989). A concordance correlation coefficient to evaluate reproducibility. Biometrics 45, 255-268."
+)
 
 
 def concordance_cc(predictions: np.ndarray, references: np.ndarray) -> np.ndarray:
