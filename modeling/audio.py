@@ -2,31 +2,44 @@
 
 import io
 import os
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
-from .errors import AudioError
+from .errors import AudioError, ConfigError
+
+AudioSource = str | os.PathLike | bytes | BinaryIO | tuple[Any, int] | dict[str, Any]
+"""A recording, wherever paravox takes one:
+
+- a path;
+- the bytes of an audio file, or a file object opened in binary mode (read from its start);
+- `(array, rate)` or `{"array": array, "sampling_rate": rate}`: samples of shape `(samples,)` or `(samples, channels)` with
+  their rate in hertz; floats are full scale at 1, int8, int16 and int32 are scaled by their type's range;
+- `{"bytes": ..., "path": ...}`, as `datasets.Audio(decode=False)` gives it; the bytes, where there are any, come first.
+
+Files can be WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF and whatever else libsndfile reads; WebM with the `webm` extra.
+"""
 
 SAMPLING_RATES = (1_000, 768_000)  # hertz: anything outside is a broken header
 MOST_CHANNELS = 8
+_UNKNOWN_FRAMES = 2**63 - 1  # what libsndfile says of a FLAC that was streamed, and then cannot read to its end
+# A WAV that was streamed could not know its size; writers then put 0xFFFFFFFF or some number near 2**31 into the header.
+_STREAMED_BYTES = 0x7F000000
 _WEBM_MAGIC = b"\x1a\x45\xdf\xa3"
-_NOT_REAL_SIZES = (0, 0xFFFFFFFF)  # what a WAV that was streamed has for the size of its data
 
 
-def load_audio(source: Any, sampling_rate: int = 16_000, target_rms_db: float | None = None) -> np.ndarray:
+def load_audio(source: AudioSource, sampling_rate: int = 16_000, target_rms_db: float | None = None) -> np.ndarray:
     """Reads one recording as mono samples.
 
+    A file that ends before its header says so is refused; WAV, AIFF, FLAC, Ogg and most MP3 tell, other formats do not.
+
     Args:
-        source: a path, bytes, a file object, `(array, rate)`, a dict with `array` and `sampling_rate`, or a dict with
-            `bytes` and `path` as `datasets.Audio(decode=False)` gives it. An array is `(samples,)` or
-            `(samples, channels)`; signed integers are scaled by their type's range.
+        source ([`AudioSource`]): a path, bytes, a file object, or an array with its rate.
         sampling_rate (`int`, *optional*, defaults to 16000): in hertz, of the result.
         target_rms_db (`float`, *optional*): root mean square level of the result in decibels of full scale. Samples may
-            exceed 1, nothing is clipped; silence stays silence.
+            exceed 1, nothing is clipped; silence stays silence. By default the level is left as it is.
 
     Returns:
         `np.ndarray` of shape `(samples,)`, float32: the mean of the channels, resampled by soxr (HQ).
@@ -34,151 +47,238 @@ def load_audio(source: Any, sampling_rate: int = 16_000, target_rms_db: float | 
     Raises:
         AudioError: if the recording is missing, empty, truncated, not audio, of zero length, not finite, or has an
             impossible rate.
+        ConfigError: if `sampling_rate` or `target_rms_db` is impossible.
     """
-    samples, rate, name = _decode(source)
-    if not SAMPLING_RATES[0] <= rate <= SAMPLING_RATES[1]:
-        low, high = SAMPLING_RATES
-        raise AudioError(
-            f"{name} has a sampling rate of {rate} Hz, expected {low} to {high} Hz: correct it or record again"
-        )
+    if not _is_rate(sampling_rate):
+        raise ConfigError(f"sampling_rate is {sampling_rate!r}, {_EXPECTED_RATE}: the encoders take 16000")
+    file, name = _open(source)
+    if file is None:
+        samples, rate = _check_array(source, name)
+    else:
+        with file:
+            samples, rate = _decode(file, name)
+    if not _is_rate(rate):
+        raise AudioError(f"{name} has a sampling rate of {rate!r} Hz, {_EXPECTED_RATE}: correct it or leave it out")
     if not samples.size:
-        raise AudioError(f"{name} lasts zero seconds: leave it out")
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{name} holds samples that are NaN or infinite: export it again or leave it out")
+        raise AudioError(f"{name} lasts zero seconds, at least one sample is needed: leave it out")
     if samples.ndim == 2:
         samples = samples.mean(axis=1)
     if rate != sampling_rate:
-        samples = soxr.resample(samples, rate, sampling_rate)
+        resampled = soxr.resample(samples, rate, sampling_rate)
+        if not resampled.size:
+            raise AudioError(
+                f"{name} has only {len(samples)} samples at {rate} Hz, less than one at {sampling_rate} Hz: leave it out"
+            )
+        samples = resampled
+    # After resampling: it carries every NaN on, and may make an infinity out of absurdly large samples.
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{name} holds samples that are NaN or infinite: export it again or leave it out")
     samples = np.ascontiguousarray(samples, dtype=np.float32)
     return samples if target_rms_db is None else scale_to_rms(samples, target_rms_db)
 
 
 def scale_to_rms(samples: np.ndarray, target_rms_db: float) -> np.ndarray:
-    """Scales samples to a root mean square of `target_rms_db` decibels of full scale (Burst2Vec, section 4.1)."""
-    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-    return samples if rms == 0 else (samples * (10 ** (target_rms_db / 20) / rms)).astype(np.float32)
-
-
-def duration_seconds(source: Any) -> float:
-    """The length of a recording, from its header where its format has the length there.
+    """Scales samples to a root mean square level (Burst2Vec, section 4.1).
 
     Args:
-        source: as for [`load_audio`].
+        samples (`np.ndarray` of shape `(samples,)`): float32. Digital silence, and no samples at all, come back as they are.
+        target_rms_db (`float`): decibels of full scale, -200 to 200; a constant 1 is at 0 dB.
+
+    Returns:
+        `np.ndarray` of the same shape, float32, not clipped.
 
     Raises:
-        AudioError: if it cannot be opened.
+        ConfigError: if the level is not a number in that range.
     """
-    file, name = _as_file(source)
-    if file is None or _is_webm(file):
-        samples, rate, _ = _decode(source)
-        return len(samples) / rate
-    info = _read(soundfile.info, file, name)
-    return info.frames / info.samplerate
+    if not -200 <= target_rms_db <= 200:
+        raise ConfigError(f"target_rms_db is {target_rms_db}, expected -200 to 200 decibels: the paper uses -3")
+    if not samples.any():
+        return samples
+    # In float64: the squares of very quiet samples, and the gain that they need, do not fit float32.
+    samples = samples.astype(np.float64)
+    gain = 10 ** (target_rms_db / 20) / np.sqrt(np.mean(samples**2))
+    return (samples * gain).astype(np.float32)
 
 
-def _decode(source: Any) -> tuple[np.ndarray, int, str]:
-    """Samples `(samples,)` or `(samples, channels)`, their rate, and what to call the recording in a message."""
-    file, name = _as_file(source)
+def duration_seconds(source: AudioSource) -> float:
+    """The length of a recording: from its header alone where the format has it there, otherwise by decoding.
+
+    Args:
+        source ([`AudioSource`]): as for [`load_audio`].
+
+    Raises:
+        AudioError: if it cannot be opened, or has an impossible rate.
+    """
+    file, name = _open(source)
     if file is None:
-        return *_check_array(*_array_and_rate(source)), name
-    if _is_webm(file):
-        return *_decode_webm(file, name), name
-    promised = _read(soundfile.info, file, name)
-    samples, rate = _read(soundfile.read, file, name, dtype="float32")
-    if len(samples) < promised.frames or _is_cut(file, promised.format):
-        raise AudioError(
-            f"{name} is truncated: {len(samples)} samples were read, fewer than it should have: copy or record it again"
-        )
-    return samples, rate, name
+        samples, rate = _check_array(source, name)
+        frames = len(samples)
+    else:
+        with file:
+            if _is_webm(file, name):
+                samples, rate = _decode_webm(file, name)
+                frames = len(samples)
+            else:
+                with _open_soundfile(file, name) as opened:
+                    frames, rate = opened.frames, opened.samplerate
+    if not _is_rate(rate):
+        raise AudioError(f"{name} has a sampling rate of {rate!r} Hz, {_EXPECTED_RATE}: correct it or leave it out")
+    return frames / rate
 
 
-def _as_file(source: Any) -> tuple[Any, str]:
-    """A path or a seekable file object, None for an array; and the recording's name."""
-    if isinstance(source, dict) and "array" not in source:
-        source = source["bytes"] if source.get("bytes") is not None else source.get("path")
+_EXPECTED_RATE = f"expected a whole number from {SAMPLING_RATES[0]} to {SAMPLING_RATES[1]}"
+
+
+def _is_rate(rate: Any) -> bool:
+    number = isinstance(rate, (int, float, np.number)) and not isinstance(rate, bool)
+    return number and SAMPLING_RATES[0] <= rate <= SAMPLING_RATES[1] and rate == int(rate)
+
+
+def _open(source: AudioSource) -> tuple[BinaryIO | None, str]:
+    """An encoded recording as a file that is ours to close, None for an array; and what messages call it."""
+    name = "a recording in bytes"
+    if isinstance(source, dict):
+        if "array" in source:
+            return None, "an array"
+        path = source.get("path")
+        if source.get("bytes") is None:
+            source = path
+        else:
+            name, source = path or name, source["bytes"]
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
-        if path.is_dir():
-            raise AudioError(f"{path} is a folder: give a file")
-        if not path.is_file():
-            raise AudioError(f"{path} does not exist: check the path")
-        if not path.stat().st_size:
-            raise AudioError(f"{path} is an empty file: copy it again or leave it out")
-        return str(path), str(path)
-    if isinstance(source, (bytes, bytearray)):
-        if not source:
-            raise AudioError("the bytes of a recording are empty: give a whole file")
-        return io.BytesIO(source), "a recording in bytes"
+        return _open_path(source), str(source)
     if hasattr(source, "read"):
-        return io.BytesIO(source.read()), f"file object {getattr(source, 'name', '')}".strip()
+        name = f"file object {getattr(source, 'name', '')}".strip()
+        if source.seekable():
+            source.seek(0)
+        source = source.read()
+        if isinstance(source, str):
+            raise AudioError(f"{name} was opened as text: open it with mode 'rb'")
+    if isinstance(source, (bytes, bytearray)):
+        return io.BytesIO(source), name
     return None, "an array"
 
 
-def _array_and_rate(source: Any) -> tuple[Any, Any]:
-    if isinstance(source, dict):
-        return source["array"], source.get("sampling_rate")
-    if isinstance(source, tuple) and len(source) == 2:
-        return source
-    if isinstance(source, np.ndarray):
-        raise AudioError("an array of samples has no sampling rate: give (array, rate) or sampling_rate")
-    raise AudioError(
-        f"a recording of type {type(source).__name__} is not understood: give a path, bytes, a file object or (array, rate)"
-    )
-
-
-def _check_array(array: Any, rate: Any) -> tuple[np.ndarray, int]:
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)):
-        raise AudioError(f"an array of samples has sampling rate {rate!r}: give a number of hertz")
-    array = np.asarray(array)
-    if array.dtype.kind == "i":
-        array = array / np.float32(-np.iinfo(array.dtype).min)
-    if array.dtype.kind != "f" or array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] > MOST_CHANNELS):
-        raise AudioError(
-            f"an array of type {array.dtype} and shape {array.shape} is not audio: give (samples,) or (samples, channels) "
-            f"with at most {MOST_CHANNELS} channels"
-        )
-    return array.astype(np.float32, copy=False), int(rate)
-
-
-def _read(function: Any, file: Any, name: str, **options: Any) -> Any:
-    if hasattr(file, "seek"):
-        file.seek(0)
+def _open_path(path: str | os.PathLike) -> BinaryIO:
     try:
-        return function(file, **options)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        reason = str(error).split(": ")[-1].strip().rstrip(".")
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise AudioError(f"{path} does not exist, expected an audio file: check the path") from None
+    except IsADirectoryError:
+        raise AudioError(f"{path} is a folder, expected an audio file: give a file in it") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"{path} cannot be opened ({reason}), expected an audio file: check path and rights") from None
+
+
+def _check_array(source: AudioSource, name: str) -> tuple[np.ndarray, Any]:
+    """Samples `(samples,)` or `(samples, channels)` as float32, and their rate as it was given."""
+    if isinstance(source, dict) and "array" in source:
+        array, rate = source["array"], source.get("sampling_rate")
+    elif isinstance(source, tuple) and len(source) == 2:
+        array, rate = source
+    elif isinstance(source, np.ndarray):
+        raise AudioError("an array of samples has no sampling rate: give (array, rate) or sampling_rate")
+    else:
         raise AudioError(
-            f"{name} is not audio that can be read ({reason}): convert it to WAV or leave it out"
+            f"a recording of type {type(source).__name__} is not understood, expected a path, bytes, a file object, "
+            "(array, rate) or a dict with array and sampling_rate, or with bytes or path: give one of these"
+        )
+    if np.ndim(rate) != 0:
+        raise AudioError(f"{name} has a {type(rate).__name__} for its sampling rate: give (array, rate), in this order")
+    try:
+        array = np.asarray(array)
+    except ValueError:
+        raise AudioError(f"{name} has rows of different lengths: give (samples,) or (samples, channels)") from None
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] > MOST_CHANNELS):
+        raise AudioError(
+            f"{name} has shape {array.shape}, expected (samples,) or (samples, channels) with at most {MOST_CHANNELS} "
+            "channels: transpose or split it"
+        )
+    if array.dtype in (np.int8, np.int16, np.int32):
+        array = array / float(2 ** (8 * array.itemsize - 1))
+    if array.dtype.kind != "f":
+        raise AudioError(
+            f"{name} is of type {array.dtype}, expected floats, int8, int16 or int32: convert it to floats"
+        )
+    with np.errstate(over="ignore"):  # becomes an infinity, which is refused
+        return array.astype(np.float32, copy=False), rate
+
+
+def _decode(file: BinaryIO, name: str) -> tuple[np.ndarray, int]:
+    """Samples `(samples,)` or `(samples, channels)` as float32, and their rate."""
+    if _is_webm(file, name):
+        return _decode_webm(file, name)
+    content = file.read()
+    with _open_soundfile(io.BytesIO(content), name) as opened:
+        try:
+            # Whole, because MP3 cannot seek exactly.
+            samples = opened.read(dtype="float32")
+        # Memory is what a header of nonsense asks for.
+        except (soundfile.SoundFileError, MemoryError) as error:
+            raise AudioError(
+                f"{name} is damaged or truncated ({_reason(error)}): copy it again or leave it out"
+            ) from None
+        promised = opened.frames
+    if len(samples) < promised or _is_cut(content):
+        raise AudioError(
+            f"{name} is truncated, it ends after {len(samples)} samples and should have more: copy it again or leave it out"
+        )
+    return samples, opened.samplerate
+
+
+def _open_soundfile(file: BinaryIO, name: str) -> soundfile.SoundFile:
+    try:
+        opened = soundfile.SoundFile(file)
+    # A TypeError is what a file named .raw gives, which has no header.
+    except (soundfile.SoundFileError, TypeError) as error:
+        raise AudioError(
+            f"{name} is not audio that can be read ({_reason(error)}): convert it to WAV or leave it out"
         ) from None
+    if opened.frames == _UNKNOWN_FRAMES:
+        raise AudioError(
+            f"{name} is a stream whose header has no length: write it again with ffmpeg -i CLIP.flac CLIP.wav"
+        )
+    return opened
 
 
-def _head(file: Any, size: int) -> bytes:
-    if isinstance(file, str):
-        with open(file, "rb") as opened:
-            return opened.read(size)
+def _reason(error: Exception) -> str:
+    return str(error).split(": ")[-1].strip(" .") or "unknown format"
+
+
+def _is_webm(file: BinaryIO, name: str) -> bool:
+    head = file.read(len(_WEBM_MAGIC))
+    if not head:
+        raise AudioError(f"{name} is empty (0 bytes), expected an audio file: copy it again or leave it out")
     file.seek(0)
-    return file.read(size)
+    return head == _WEBM_MAGIC
 
 
-def _is_webm(file: Any) -> bool:
-    return _head(file, len(_WEBM_MAGIC)) == _WEBM_MAGIC
-
-
-def _is_cut(file: Any, container: str) -> bool:
-    """Whether the end of a file is missing, in the containers whose readers do not tell."""
-    content = Path(file).read_bytes() if isinstance(file, str) else file.getvalue()
-    if container == "WAV" and content[:4] == b"RIFF":
-        promised = int.from_bytes(content[4:8], "little")
-        # An odd chunk may lack its byte of padding.
-        return promised not in _NOT_REAL_SIZES and promised + 8 > len(content) + 1
-    if container == "OGG":
-        last_page = content.rfind(b"OggS")
-        # Bit 2 of a page's header type marks the end of the stream.
-        return not content[last_page + 5] & 4
+def _is_cut(content: bytes) -> bool:
+    """Whether the end of a file is missing, in the formats of which libsndfile reads what is there without a word."""
+    container = content[:4]
+    if container == b"OggS":
+        last_page = content.rfind(b"OggS\0")
+        segments = content[last_page + 27 : last_page + 27 + content[last_page + 26]]
+        # Bit 2 of a page's flags marks the end of the stream.
+        return not content[last_page + 5] & 4 or last_page + 27 + len(segments) + sum(segments) > len(content)
+    if container not in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
+        return False
+    order = "big" if container in (b"RIFX", b"FORM") else "little"
+    position, long_size = 12, None
+    while position + 8 <= len(content):
+        chunk, size = content[position : position + 4], int.from_bytes(content[position + 4 : position + 8], order)
+        if chunk == b"ds64":
+            long_size = int.from_bytes(content[position + 16 : position + 24], order)
+        if chunk in (b"data", b"SSND"):
+            if size >= _STREAMED_BYTES:
+                size = long_size or 0
+            return position + 8 + size > len(content)
+        position += 8 + size + size % 2
     return False
 
 
-def _decode_webm(file: Any, name: str) -> tuple[np.ndarray, int]:
+def _decode_webm(file: BinaryIO, name: str) -> tuple[np.ndarray, int]:
     try:
         import av
     except ImportError:
@@ -186,18 +286,16 @@ def _decode_webm(file: Any, name: str) -> tuple[np.ndarray, int]:
             f"{name} is WebM, which needs PyAV: pip install 'paravox[webm]', or convert it with "
             "ffmpeg -i CLIP.webm CLIP.wav"
         ) from None
-    if hasattr(file, "seek"):
-        file.seek(0)
     try:
         with av.open(file) as container:
             stream = container.streams.audio[0]
             rate = stream.rate
-            planar = av.AudioResampler(format="fltp")
-            frames = [part for frame in container.decode(stream) for part in planar.resample(frame)]
-    except (av.FFmpegError, IndexError) as error:
+            to_floats = av.AudioResampler(format="fltp")
+            # Each (channels, samples)
+            blocks = [part.to_ndarray() for frame in container.decode(stream) for part in to_floats.resample(frame)]
+    except (av.FFmpegError, IndexError, ValueError) as error:
         raise AudioError(
             f"{name} is not WebM audio that can be read ({error}): convert it to WAV or leave it out"
         ) from None
-    if not frames:
-        raise AudioError(f"{name} lasts zero seconds: leave it out")
-    return np.concatenate([frame.to_ndarray() for frame in frames], axis=1).T.astype(np.float32), rate
+    samples = np.concatenate(blocks, axis=1).T if blocks else np.zeros(0)
+    return samples.astype(np.float32, copy=False), rate

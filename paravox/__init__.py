@@ -23,6 +23,19 @@ _public_names = {
 __all__ = ["__version__", *_public_names]
 
 
+def _register() -> None:
+    """Lets the Auto classes open saved models with this package's code, without trust_remote_code."""
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+
+    from paravox.modeling.configuration_burst2vec import Burst2VecConfig
+    from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+    from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+
+    AutoConfig.register(Burst2VecConfig.model_type, Burst2VecConfig)
+    AutoModel.register(Burst2VecConfig, Burst2VecForMultiTask)
+    AutoFeatureExtractor.register(Burst2VecConfig, Burst2VecFeatureExtractor)
+
+
 def __getattr__(name: str):
     if name not in _public_names:
         raise AttributeError(f"module 'paravox' has no attribute {name!r}")
@@ -31,3 +44,6 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+_register()

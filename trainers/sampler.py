@@ -13,6 +13,9 @@ from .multi_task_dataset import ClipDraw
 TASK_BATCHING = ("proportional", "round_robin", "uniform")
 # Within a bucket clips are shuffled: more batches a bucket mix better, fewer pad less.
 BATCHES_PER_BUCKET = 4
+# Among the longest clips, which are few, a bucket of that many batches would pad a lot: it ends where clips get shorter than
+# this share of its longest.
+LEAST_LENGTH = 0.8
 
 
 class OneTaskBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):
@@ -164,7 +167,10 @@ def length_sorted_buckets(
                     "crop clips with max_seconds"
                 )
             size = min(size, affordable * processes)
-        taken = BATCHES_PER_BUCKET * size if length_buckets else len(ordered)
+        taken = len(ordered)
+        if length_buckets:
+            similar = int((seconds[ordered] >= LEAST_LENGTH * longest).sum())
+            taken = max(size, min(BATCHES_PER_BUCKET * size, similar))
         buckets.append(Bucket(ordered[:taken], size))
         ordered = ordered[taken:]
     return buckets

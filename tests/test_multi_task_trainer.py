@@ -1,0 +1,202 @@
+"""The trainer: what it logs and scores, how losses accumulate, what the paper's settings become, what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from datasets import Audio, Dataset
+
+from paravox.modeling.errors import ConfigError
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.tasks import parse_tasks
+from paravox.recipes.burst2vec import train
+from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
+from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
+from paravox.trainers.multi_task_dataset import ClipDraw, MultiTaskDataset
+from paravox.trainers.sampler import OneTaskBatchSampler
+
+KINDS = ("emotion", "age", "country")
+CLIPS = 12
+
+
+@pytest.fixture
+def dataset(tasks, tmp_path):
+    """Twelve bursts of noise in a `datasets.Dataset` with an `Audio(decode=False)` column; some labels are unknown."""
+    generator = np.random.default_rng(0)
+    emotion, age, country = parse_tasks(tasks)
+    columns = {"audio": []}
+    for clip in range(CLIPS):
+        path = tmp_path / f"{clip}.wav"
+        soundfile.write(path, generator.normal(scale=0.1, size=3200 + 400 * clip), 16_000)
+        columns["audio"].append(str(path))
+    columns |= {label: generator.random(CLIPS).round(2).tolist() for label in emotion.labels}
+    columns["age"] = [None, None, *generator.uniform(*age.range, size=CLIPS - 2).tolist()]
+    columns["country"] = [*(country.labels[clip % country.outputs] for clip in range(CLIPS - 3)), None, "", None]
+    corpus = Dataset.from_dict(columns).cast_column("audio", Audio(decode=False))
+    return MultiTaskDataset(corpus, [emotion, age, country])
+
+
+@pytest.fixture
+def make_trainer(make_model, dataset, tmp_path):
+    def make(model=None, train_dataset=dataset, **settings):
+        model = make_model() if model is None else model
+        settings = {
+            "per_device_train_batch_size": 4,
+            "use_cpu": True,
+            "logging_steps": 1,
+            "save_strategy": "no",
+        } | settings
+        args = MultiTaskTrainingArguments(output_dir=str(tmp_path / "run"), disable_tqdm=True, **settings)
+        extractor = Burst2VecFeatureExtractor.for_config(model.config.encoder)
+        return Burst2VecTrainer(model, args, extractor, train_dataset, dataset)
+
+    return make
+
+
+def test_the_terms_of_every_task_are_logged(make_trainer):
+    trainer = make_trainer(num_train_epochs=1)
+    trainer.train()
+    logged = {name for entry in trainer.state.log_history for name in entry if name.startswith("loss/")}
+    terms = ("shared", "specific", "joint", "discriminator", "adversarial")
+    assert logged == {f"loss/{task}/{term}" for task in KINDS for term in terms}
+
+
+def test_evaluation_equals_predicting_each_clip_alone(make_trainer, dataset, tasks):
+    trainer = make_trainer()
+    passes = []
+    last_state = trainer.model.encoder.last_state
+    trainer.model.encoder.last_state = lambda *inputs: passes.append(len(inputs[0])) or last_state(*inputs)
+    metrics = trainer.evaluate()
+    assert sum(passes) == CLIPS  # each clip is encoded once for all its tasks
+    extractor, model = trainer.processing_class, trainer.model.eval()
+    with torch.no_grad():
+        alone = [
+            model(**extractor([dataset[ClipDraw(clip)]["audio"]], return_tensors="pt")).predictions
+            for clip in range(CLIPS)
+        ]
+    ages = torch.cat([prediction["age"] for prediction in alone]).numpy()
+    known = ~np.isnan(dataset.labels["age"])
+    assert metrics["eval_age_mae"] == pytest.approx(np.abs(ages - dataset.labels["age"])[known].mean(), abs=1e-3)
+    countries = torch.cat([prediction["country"] for prediction in alone]).argmax(dim=1).numpy()
+    truth = dataset.labels["country"]
+    recalls = [(countries[truth == label] == label).mean() for label in np.unique(truth[truth >= 0])]
+    assert metrics["eval_country_uar"] == pytest.approx(np.mean(recalls))
+    losses = [metrics[f"eval_{task}_loss"] for task in KINDS]
+    assert metrics["eval_loss"] == pytest.approx(np.mean(losses)) and "eval_s_mtl" in metrics
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_accumulation_averages_the_micro_batches(make_trainer, make_model, dataset, task, monkeypatch):
+    """One SGD step over two micro-batches against their gradients, worked out one by one and averaged."""
+    rate = 0.1
+    monkeypatch.setattr(OneTaskBatchSampler, "_plan", lambda self: iter([(task, [3, 4, 5]), (task, [6, 7, 8])]))
+    monkeypatch.setattr(OneTaskBatchSampler, "_global_batches", lambda self: 2)
+    settings = {"optim": "sgd", "learning_rate": rate, "lr_scheduler_type": "constant", "max_grad_norm": 0.0}
+    trainer = make_trainer(gradient_accumulation_steps=2, max_steps=1, **settings)
+    by_hand = make_model().train()
+    by_hand.load_state_dict(trainer.model.state_dict())
+    for batch in trainer.get_train_dataloader():
+        (by_hand(**{name: value for name, value in batch.items() if name != "index"}).loss / 2).backward()
+    trainer.train()
+    expected = {
+        name: parameter if parameter.grad is None else parameter - rate * parameter.grad
+        for name, parameter in by_hand.named_parameters()
+    }
+    for name, parameter in trainer.model.named_parameters():
+        torch.testing.assert_close(parameter, expected[name], atol=1e-6, rtol=1e-5, msg=name)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(make_trainer):
+    trainer = make_trainer(num_train_epochs=1)
+    with torch.no_grad():
+        trainer.model.projection[0].weight.fill_(torch.nan)
+    with pytest.raises(
+        FloatingPointError, match=r"loss of task '\w+' is nan at step 1, clips \[.*lower the learning rate"
+    ):
+        trainer.train()
+    assert not any("loss" in entry for entry in trainer.state.log_history)
+
+
+CONFIGS = Path(train.__file__).parent / "configs"
+PAPER_CONFIGS = ("wl", "wl_no_adv", "hb", "hb_no_adv", "hl", "hl_no_adv", "hl_oversampling")
+TABLE_3 = {
+    "per_device_train_batch_size": 32,
+    "num_train_epochs": 100,
+    "eval_steps": 800,
+    "early_stopping_patience": 20,
+    "metric_for_best_model": "emotion_ccc",
+    "discriminator_weight": 0.5,
+    "adversarial_weight": 0.25,
+}
+
+
+@pytest.mark.parametrize("name", PAPER_CONFIGS)
+def test_table_3_is_what_runs(name, make_trainer):
+    settings = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    assert {key: settings[key] for key in TABLE_3} == TABLE_3
+    names = ("optim", "lr_scheduler_type", "weight_decay", "max_grad_norm")
+    options = {key: settings[key] for key in names} | {"learning_rate": float(settings["learning_rate"])}
+    trainer = make_trainer(max_steps=3, **options)
+    clipped = []
+    trainer._clip_grad_norm = lambda model: clipped.append(1)
+    trainer.train()
+    optimizer = trainer.optimizer.optimizer
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert {(group["lr"], group["weight_decay"]) for group in optimizer.param_groups} == {(1e-5, 0.0)}
+    assert [entry["learning_rate"] for entry in trainer.state.log_history if "learning_rate" in entry] == [1e-5] * 3
+    assert not clipped
+
+
+def test_the_encoder_has_its_own_learning_rate(make_trainer):
+    trainer = make_trainer(encoder_learning_rate=1e-6, learning_rate=1e-3)
+    groups = trainer.create_optimizer().param_groups
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    rates = [(names[id(parameter)], group["lr"]) for group in groups for parameter in group["params"]]
+    assert sorted(name for name, _ in rates) == sorted(names.values())
+    assert all(rate == (1e-6 if name.startswith("encoder.") else 1e-3) for name, rate in rates)
+
+
+def test_only_the_top_layers_learn(make_trainer):
+    trainer = make_trainer(trainable_encoder_layers=1, max_steps=3)
+    before = {name: parameter.clone() for name, parameter in trainer.model.named_parameters()}
+    trainer.train()
+    moved = {name for name, value in trainer.model.named_parameters() if not torch.equal(value, before[name])}
+    assert not any("layers.0." in name or "feature_extractor" in name for name in moved)
+    assert any("encoder.layers.1." in name for name in moved)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"metric_for_best_model": "emotion_cc"}, "'emotion_cc' is never measured: use .*emotion_ccc"),
+        ({"task_batch_sizes": {"mood": 3}}, "task_batch_sizes names 'mood'"),
+        ({"trainable_encoder_layers": 9}, "trainable_layers is 9, the encoder has 2"),
+        ({"early_stopping_patience": 2}, "early_stopping_patience needs metric_for_best_model"),
+        ({"train_sampling_strategy": "group_by_length"}, "does not go with one-task batches"),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_the_start(make_trainer, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        make_trainer(**settings)
+
+
+def test_early_stopping_stops(make_trainer):
+    settings = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
+    # Nothing learns, so no evaluation is better than the first.
+    frozen = {"learning_rate": 0.0, "metric_for_best_model": "age_mae", "greater_is_better": False}
+    trainer = make_trainer(max_steps=20, early_stopping_patience=2, load_best_model_at_end=True, **settings, **frozen)
+    trainer.train()
+    assert trainer.state.global_step == 3
+
+
+def test_a_run_resumed_in_mid_epoch_ends_with_the_same_weights(make_trainer, make_model, tmp_path):
+    settings = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3}
+    unbroken = make_trainer(make_model(dropout=0.2), **settings)
+    unbroken.train()
+    resumed = make_trainer(make_model(seed=1, dropout=0.2), **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
+    for (name, ours), theirs in zip(resumed.model.named_parameters(), unbroken.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
