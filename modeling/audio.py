@@ -15,8 +15,8 @@ AudioSource = str | os.PathLike | bytes | BinaryIO | tuple[Any, int] | dict[str,
 
 - a path;
 - the bytes of an audio file, or a file object opened in binary mode (read from its start);
-- `(array, rate)` or `{"array": array, "sampling_rate": rate}`: samples of shape `(samples,)` or `(samples, channels)` with
-  their rate in hertz; floats are full scale at 1, int8, int16 and int32 are scaled by their type's range;
+- `(array, rate)` or `{"array": array, "sampling_rate": rate}`: samples of shape `(samples,)` or `(samples, channels)`
+  with their rate in hertz; floats are full scale at 1, int8, int16 and int32 are scaled by their type's range;
 - `{"bytes": ..., "path": ...}`, as `datasets.Audio(decode=False)` gives it; the bytes, where there are any, come first.
 
 Files can be WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF and whatever else libsndfile reads; WebM with the `webm` extra.
@@ -25,15 +25,17 @@ Files can be WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF and whatever else libsndfi
 SAMPLING_RATES = (1_000, 768_000)  # hertz: anything outside is a broken header
 MOST_CHANNELS = 8
 _UNKNOWN_FRAMES = 2**63 - 1  # what libsndfile says of a FLAC that was streamed, and then cannot read to its end
-# A WAV that was streamed could not know its size; writers then put 0xFFFFFFFF or some number near 2**31 into the header.
+# A WAV that was streamed could not know its size; writers then put 0xFFFFFFFF or a number near 2**31 into the header.
 _STREAMED_BYTES = 0x7F000000
+_MP3_FRAME = 1152  # samples
 _WEBM_MAGIC = b"\x1a\x45\xdf\xa3"
 
 
 def load_audio(source: AudioSource, sampling_rate: int = 16_000, target_rms_db: float | None = None) -> np.ndarray:
     """Reads one recording as mono samples.
 
-    A file that ends before its header says so is refused; WAV, AIFF, FLAC, Ogg and most MP3 tell, other formats do not.
+    A file that ends before its header says so is refused; WAV, AIFF, FLAC, Ogg and most
+    MP3 tell, other formats do not.
 
     Args:
         source ([`AudioSource`]): a path, bytes, a file object, or an array with its rate.
@@ -67,7 +69,7 @@ def load_audio(source: AudioSource, sampling_rate: int = 16_000, target_rms_db: 
         resampled = soxr.resample(samples, rate, sampling_rate)
         if not resampled.size:
             raise AudioError(
-                f"{name} has only {len(samples)} samples at {rate} Hz, less than one at {sampling_rate} Hz: leave it out"
+                f"{name} has only {len(samples)} samples at {rate} Hz, not one at {sampling_rate} Hz: leave it out"
             )
         samples = resampled
     # After resampling: it carries every NaN on, and may make an infinity out of absurdly large samples.
@@ -81,7 +83,7 @@ def scale_to_rms(samples: np.ndarray, target_rms_db: float) -> np.ndarray:
     """Scales samples to a root mean square level (Burst2Vec, section 4.1).
 
     Args:
-        samples (`np.ndarray` of shape `(samples,)`): float32. Digital silence, and no samples at all, come back as they are.
+        samples (`np.ndarray` of shape `(samples,)`): float32; digital silence comes back as it is.
         target_rms_db (`float`): decibels of full scale, -200 to 200; a constant 1 is at 0 dB.
 
     Returns:
@@ -212,17 +214,22 @@ def _decode(file: BinaryIO, name: str) -> tuple[np.ndarray, int]:
     content = file.read()
     with _open_soundfile(io.BytesIO(content), name) as opened:
         try:
-            # Whole, because MP3 cannot seek exactly.
-            samples = opened.read(dtype="float32")
+            # Whole, because MP3 cannot seek exactly; by number, because some formats cannot seek at all.
+            samples = opened.read(opened.frames, dtype="float32")
         # Memory is what a header of nonsense asks for.
         except (soundfile.SoundFileError, MemoryError) as error:
             raise AudioError(
                 f"{name} is damaged or truncated ({_reason(error)}): copy it again or leave it out"
             ) from None
-        promised = opened.frames
-    if len(samples) < promised or _is_cut(content):
+        missing = opened.frames - len(samples)
+    if opened.format == "MP3":
+        # Some encoders count the frame with the header too.
+        cut = missing > 2 * _MP3_FRAME and _mp3_states_length(content)
+    else:
+        cut = missing > 0 or _is_cut(content)
+    if cut:
         raise AudioError(
-            f"{name} is truncated, it ends after {len(samples)} samples and should have more: copy it again or leave it out"
+            f"{name} is truncated, it ends after {len(samples)} samples but should have more: copy it again"
         )
     return samples, opened.samplerate
 
@@ -252,6 +259,16 @@ def _is_webm(file: BinaryIO, name: str) -> bool:
         raise AudioError(f"{name} is empty (0 bytes), expected an audio file: copy it again or leave it out")
     file.seek(0)
     return head == _WEBM_MAGIC
+
+
+def _mp3_states_length(content: bytes) -> bool:
+    """Whether the first frame has the length; otherwise libsndfile only estimates it from the file's size."""
+    start = 0
+    if content[:3] == b"ID3":
+        # Four bytes of seven bits each.
+        start = 10 + sum(byte << shift for byte, shift in zip(content[6:10], (21, 14, 7, 0), strict=True))
+    head = content[start : start + 64]
+    return b"Xing" in head or b"Info" in head
 
 
 def _is_cut(content: bytes) -> bool:
