@@ -3,99 +3,146 @@
 import hashlib
 import logging
 import os
-import tempfile
+import uuid
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from paravox.modeling.audio import load_audio
+from paravox.modeling.audio import AudioSource, load_audio
+from paravox.modeling.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
 # Part of every key: what an older version wrote is not read by a newer one.
 FORMAT = "float32-mono-1"
+_HEADER_BYTES = 128  # of a .npy file
+# A process counts the folder again whenever it has written this share of the bound since its last count.
+_COUNT_AFTER = 0.01
 
 
 class AudioCache:
     """Reads clips through a folder of decoded ones.
 
-    An entry's name is a digest of the file's content and the audio settings, so it can never be stale, and equal files
-    share one. Entries are written aside and renamed, so several processes can use a folder at once. Once the folder holds
-    `max_gigabytes`, new clips are decoded without being kept; an hour at 16 kHz takes 0.23 GB.
+    An entry is named by a digest of the file's content and the audio settings, so it can never be stale, and equal files
+    share one. Entries are written aside and renamed, so several processes can use a folder at once, and copies of the
+    cache can go to the workers of a `DataLoader`.
+
+    A full folder, or a full disk, ends no run: from then on a process decodes what is not yet kept, and logs one warning.
+    Nothing is ever removed; delete the folder to start anew. An hour of audio at 16 kHz takes 0.23 GB.
 
     Args:
         folder (`str` or `Path`): made if it is not there.
-        max_gigabytes (`float`, *optional*, defaults to 20): the most that it takes on disk.
+        max_gigabytes (`float`, *optional*, defaults to 20): the most that it takes on disk. One process keeps to it
+            exactly; each further one that writes at the same time may add up to 1 % of it.
         sampling_rate (`int`, *optional*, defaults to 16000): of the decoded audio, in hertz.
+
+    Raises:
+        ConfigError: if the folder cannot be made or the bound is not a number of at least 0.
     """
 
     def __init__(self, folder: str | Path, max_gigabytes: float = 20.0, sampling_rate: int = 16_000) -> None:
+        if not max_gigabytes >= 0:
+            raise ConfigError(f"max_gigabytes of the audio cache is {max_gigabytes}, expected 0 or more: correct it")
         self.folder = Path(folder)
         self.max_gigabytes = max_gigabytes
         self.sampling_rate = sampling_rate
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._full = False
+        self._stopped = False
+        self._counted: int | None = None
         self._written = 0
-        self._found = self.size_bytes()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"audio cache {self.folder} cannot be made ({error.strerror}), expected a folder: give another one"
+            ) from None
 
-    def load(self, source: Any) -> np.ndarray:
+    def load(self, source: AudioSource) -> np.ndarray:
         """One clip as [`load_audio`] gives it at the cache's rate.
 
         Args:
-            source: a path, bytes, or a dict with `bytes` and `path`.
+            source ([`AudioSource`]): a path, bytes, or a dict with `bytes` and `path`; arrays and file objects are read
+                without being kept.
 
         Raises:
             AudioError: if the clip cannot be used; such a clip is never kept.
         """
-        content = _content(source)
+        content, path = _content_and_path(source)
         if content is None:
             return load_audio(source, self.sampling_rate)
         digest = hashlib.blake2b(content, digest_size=20, salt=str(self.sampling_rate).encode(), person=FORMAT.encode())
-        entry = self.folder / digest.hexdigest()[:2] / f"{digest.hexdigest()}.npy"
-        try:
-            return np.load(entry)
-        except FileNotFoundError:
-            pass
-        except (ValueError, EOFError, OSError):
-            logger.warning("cache entry %s is damaged and is made anew", entry)
-        samples = load_audio(source, self.sampling_rate)
-        self._keep(entry, samples)
+        name = digest.hexdigest()
+        entry = self.folder / name[:2] / f"{name}.npy"
+        samples = _read(entry)
+        if samples is None:
+            # The bytes that were hashed, not the path, where other ones may lie by now.
+            samples = load_audio({"bytes": content, "path": path}, self.sampling_rate)
+            self._keep(entry, samples)
         return samples
 
     def size_bytes(self) -> int:
-        """What the folder's entries take on disk."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*.npy"))
+        """What the folder takes on disk, including what is being written now."""
+        total = 0
+        for path in self.folder.rglob("*.*"):
+            # Another process may just have renamed it.
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
 
     def _keep(self, entry: Path, samples: np.ndarray) -> None:
-        if self._full or self._found + self._written + samples.nbytes > self.max_gigabytes * 1e9:
-            if not self._full:
-                logger.warning(
-                    "cache %s is full at %g GB: further clips are decoded each time", self.folder, self.max_gigabytes
-                )
-            self._full = True
+        if self._stopped:
             return
-        aside = None
+        size = samples.nbytes + _HEADER_BYTES
+        if not self._has_room(size):
+            self._stop(f"is full at {self.max_gigabytes:g} GB")
+            return
+        part = entry.with_name(f"{entry.stem}.{uuid.uuid4().hex}.part")
         try:
             entry.parent.mkdir(exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=entry.parent, suffix=".part", delete=False) as file:
-                aside = file.name
+            with open(part, "xb") as file:
                 np.save(file, samples)
-            os.replace(aside, entry)
-            self._written += samples.nbytes
+            os.replace(part, entry)
+            self._written += size
         except OSError as error:
-            # A full disk must not end a run: the clip is there, it is only not kept.
-            logger.warning("cache %s cannot be written (%s): further clips are decoded each time", self.folder, error)
-            self._full = True
-            if aside is not None:
-                Path(aside).unlink(missing_ok=True)
+            self._stop(f"cannot be written ({error})")
+        finally:
+            with suppress(OSError):
+                part.unlink()
+
+    def _has_room(self, size: int) -> bool:
+        bound = self.max_gigabytes * 1e9
+        if self._counted is None or self._written + size > _COUNT_AFTER * bound:
+            self._counted, self._written = self.size_bytes(), 0
+        return self._counted + self._written + size <= bound
+
+    def _stop(self, reason: str) -> None:
+        self._stopped = True
+        logger.warning("audio cache %s %s: clips that are not in it are decoded each time", self.folder, reason)
 
 
-def _content(source: Any) -> bytes | None:
-    """The bytes of a recording; None where load_audio is to say what is wrong with it."""
+def _content_and_path(source: AudioSource) -> tuple[bytes | None, str | os.PathLike | None]:
+    """The bytes of a recording, None where there are none or load_audio is to say what is wrong; and its path if known."""
+    content, path = source, None
     if isinstance(source, dict):
-        source = source.get("bytes") if source.get("bytes") is not None else source.get("path")
-    if isinstance(source, bytes):
-        return source
-    path = Path(source)
-    return path.read_bytes() if path.is_file() else None
+        content, path = source.get("bytes"), source.get("path")
+    elif isinstance(source, (str, os.PathLike)):
+        content, path = None, source
+    if content is None and path is not None:
+        with suppress(OSError, ValueError):
+            content = Path(path).read_bytes()
+    return (content if isinstance(content, (bytes, bytearray)) else None), path
+
+
+def _read(entry: Path) -> np.ndarray | None:
+    """An entry's samples, None where it is missing or damaged."""
+    try:
+        with open(entry, "rb") as file:
+            samples = np.lib.format.read_array(file, allow_pickle=False)
+        if samples.dtype != np.float32 or samples.ndim != 1:
+            raise ValueError(f"it holds {samples.dtype} of shape {samples.shape}")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        logger.warning("entry %s of the audio cache is damaged (%s) and is made anew", entry, error)
+        return None
+    return samples
