@@ -24,12 +24,12 @@ _COUNT_AFTER = 0.01
 class AudioCache:
     """Reads clips through a folder of decoded ones.
 
-    An entry is named by a digest of the file's content and the audio settings, so it can never be stale, and equal files
-    share one. Entries are written aside and renamed, so several processes can use a folder at once, and copies of the
-    cache can go to the workers of a `DataLoader`.
+    An entry is named by a digest of the file's content and the audio settings, so it can never be stale, and equal
+    files share one. Entries are written aside and renamed, so several processes can use a folder at once, and copies of
+    the cache can go to the workers of a `DataLoader`.
 
-    A full folder, or a full disk, ends no run: from then on a process decodes what is not yet kept, and logs one warning.
-    Nothing is ever removed; delete the folder to start anew. An hour of audio at 16 kHz takes 0.23 GB.
+    A full folder, or a full disk, ends no run: from then on a process decodes what is not yet kept, and it logs one
+    warning. Nothing is ever removed; delete the folder to start anew. An hour of audio at 16 kHz takes 0.23 GB.
 
     Args:
         folder (`str` or `Path`): made if it is not there.
@@ -121,7 +121,7 @@ class AudioCache:
 
 
 def _content_and_path(source: AudioSource) -> tuple[bytes | None, str | os.PathLike | None]:
-    """The bytes of a recording, None where there are none or load_audio is to say what is wrong; and its path if known."""
+    """The bytes of a recording, None where load_audio is to say what is wrong; and its path if known."""
     content, path = source, None
     if isinstance(source, dict):
         content, path = source.get("bytes"), source.get("path")
