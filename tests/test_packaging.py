@@ -1,0 +1,69 @@
+"""The wheel: it holds what the folders hold, nothing at top level but paravox, and imports from anywhere."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("paravox", "modeling", "trainers", "recipes", "model_cards")
+CARRIED = {".py", ".yaml"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "source"
+    copy.mkdir()
+    # Built from a copy: setuptools leaves build/ and egg-info beside setup.py.
+    for name in [*FOLDERS, "setup.py", "setup.cfg", "README.md", "LICENSE"]:
+        subprocess.run(["cp", "-r", str(ROOT / name), str(copy)], check=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "-q",
+        "-w",
+        str(folder),
+        str(copy),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def expected_files():
+    for folder in FOLDERS:
+        for path in (ROOT / folder).rglob("*"):
+            relative = path.relative_to(ROOT)
+            if path.suffix in CARRIED and "__pycache__" not in relative.parts:
+                yield str(relative) if folder == "paravox" else f"paravox/{relative}"
+
+
+def test_the_wheel_holds_what_the_folders_hold(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    carried = {name for name in names if Path(name).suffix in CARRIED}
+    assert carried == set(expected_files()) and len(carried) > 40
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"paravox"}
+
+
+def test_every_module_imports_from_the_wheel(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    modules = [name.removesuffix(".py").replace("/", ".") for name in sorted(expected_files()) if name.endswith(".py")]
+    modules = [module.removesuffix(".__init__") for module in modules]
+    code = (
+        "import importlib, sys\n"
+        "sys.meta_path = [finder for finder in sys.meta_path if 'editable' not in repr(finder).lower()]\n"
+        f"for module in {modules!r}: importlib.import_module(module)\n"
+        "import paravox; print(paravox.__file__, *paravox.__all__)\n"
+        "[getattr(paravox, name) for name in paravox.__all__]"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert str(tmp_path / "site") in done.stdout and "Burst2VecForMultiTask" in done.stdout
