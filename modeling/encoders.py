@@ -44,6 +44,15 @@ class WaveformEncoder(nn.Module):
         super().__init__()
         self.model = AutoModel.from_config(config)
 
+    @classmethod
+    def around(cls, model: nn.Module) -> "WaveformEncoder":
+        """The seam around an encoder that another model owns, in that encoder's mode."""
+        seam = cls.__new__(cls)
+        nn.Module.__init__(seam)
+        seam.model = model
+        seam.training = model.training
+        return seam
+
     @property
     def layers(self) -> nn.ModuleList:
         return self.model.encoder.layers
@@ -66,6 +75,17 @@ class WaveformEncoder(nn.Module):
         """(batch, samples) -> layers + 1 times (batch, frames, hidden), from before the first layer to the output"""
         output = self.model(*self._lengthened(inputs, attention_mask), output_hidden_states=True)
         return [*output.hidden_states[:-1], output.last_hidden_state]
+
+    def upper_states(self, hidden: torch.Tensor, frame_mask: torch.Tensor, lower_layers: int) -> list[torch.Tensor]:
+        """(batch, frames, hidden) after so many lower layers -> the same after each of the layers above them
+
+        Raises:
+            ConfigError: for WavLM, whose layers share a position bias that the first one makes.
+        """
+        config = self.model.config
+        if config.model_type == "wavlm":
+            raise ConfigError("WavLM's upper layers cannot run without its first one: turn cache_lower_layers off")
+        return _run_layers(self, hidden, frame_mask, lower_layers, layerdrop=config.layerdrop)
 
     def _lengthened(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         # SpecAugment refuses a batch with fewer frames than one of its masks.
@@ -125,18 +145,29 @@ class WhisperClipEncoder(nn.Module):
         frames = hidden.shape[1]
         hidden = hidden + model.embed_positions.weight[:frames]
         hidden = nn.functional.dropout(hidden, p=model.dropout, training=self.training)
-        layer_mask = create_bidirectional_mask(model.config, hidden, self.frame_mask(attention_mask, frames))
-        states = [hidden]
-        for layer in model.layers:
-            # LayerDrop: a skipped layer passes its input on.
-            if not (self.training and torch.rand(()) < model.layerdrop):
-                hidden = layer(hidden, layer_mask)
-            states.append(hidden)
-        states[-1] = model.layer_norm(states[-1])
-        return states
+        return [hidden, *self.upper_states(hidden, self.frame_mask(attention_mask, frames), lower_layers=0)]
+
+    def upper_states(self, hidden: torch.Tensor, frame_mask: torch.Tensor, lower_layers: int) -> list[torch.Tensor]:
+        """(batch, frames, hidden) after so many lower layers -> the same after each of the layers above them"""
+        return _run_layers(self, hidden, frame_mask, lower_layers, layerdrop=self.model.layerdrop)
 
 
 SpeechEncoder = WaveformEncoder | WhisperClipEncoder
+
+
+def _run_layers(
+    encoder: SpeechEncoder, hidden: torch.Tensor, frame_mask: torch.Tensor, lower_layers: int, layerdrop: float
+) -> list[torch.Tensor]:
+    layer_mask = create_bidirectional_mask(encoder.model.config, hidden, frame_mask)
+    states = []
+    for layer in encoder.layers[lower_layers:]:
+        # LayerDrop: a skipped layer passes its input on.
+        if not (encoder.training and torch.rand(()) < layerdrop):
+            hidden = layer(hidden, layer_mask)
+        states.append(hidden)
+    if encoder.output_norm is not None:
+        states[-1] = encoder.output_norm(states[-1])
+    return states
 
 
 def check_encoder_type(model_type: str | None) -> None:

@@ -5,14 +5,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from .configuration_burst2vec import Burst2VecConfig
-from .encoders import build_encoder, encoder_shape, load_encoder_config, load_encoder_weights, open_checkpoint
-from .errors import CheckpointError, ConfigError
+from .encoders import build_encoder, encoder_shape, load_encoder_config, load_encoder_weights
+from .errors import ConfigError
 from .gradient_reversal import reverse_gradient
 from .losses import UNKNOWN_CLASS, at_least_float32, cross_entropy_loss, known_rows, task_loss
+from .model_with_encoder import ModelWithEncoder
 from .pooling import LayerWeights, masked_mean
 from .tasks import Task, parse_tasks
 
@@ -47,7 +47,7 @@ class Extractor(nn.Sequential):
         super().__init__(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.GELU(), nn.Dropout(dropout))
 
 
-class Burst2VecForMultiTask(PreTrainedModel):
+class Burst2VecForMultiTask(ModelWithEncoder):
     """Predicts every task of its config from a recording, by one pass of the encoder.
 
     The mean of the encoder's states over time is projected; from the projection come one shared and, per task, one
@@ -60,11 +60,6 @@ class Burst2VecForMultiTask(PreTrainedModel):
 
     config_class = Burst2VecConfig
     base_model_prefix = "burst2vec"
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    # The loss is a mean over the batch: the Trainer divides it by the accumulation steps.
-    accepts_loss_kwargs = False
 
     def __init__(self, config: Burst2VecConfig) -> None:
         super().__init__(config)
@@ -119,61 +114,6 @@ class Burst2VecForMultiTask(PreTrainedModel):
         model = cls(Burst2VecConfig(encoder=encoder_config, tasks=tasks, **settings))
         load_encoder_weights(model.encoder, name_or_path, **hub_options)
         return model
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
-        """Opens a saved model; as in Transformers, but a checkpoint that lacks weights is an error.
-
-        Raises:
-            CheckpointError: if the checkpoint cannot be read, is of another class, or lacks weights of this one.
-        """
-        with_info = kwargs.pop("output_loading_info", False)
-        if kwargs.get("config") is None:
-            _check_model_type(pretrained_model_name_or_path, kwargs)
-        # Weights of another shape are reported below, by name, instead of raised.
-        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-        model, info = open_checkpoint(super().from_pretrained, pretrained_model_name_or_path, *model_args, **kwargs)
-        absent = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
-        if absent:
-            raise CheckpointError(
-                f"checkpoint {str(pretrained_model_name_or_path)!r} lacks {len(absent)} weights of {cls.__name__} "
-                f"({', '.join(absent[:3])}): it is incomplete or of another shape; save or download it again"
-            )
-        return (model, info) if with_info else model
-
-    def freeze_encoder(self, trainable_layers: int = 0) -> None:
-        """Stops the encoder from learning, all of it or all but its top layers.
-
-        Args:
-            trainable_layers (`int`, *optional*, defaults to 0): how many of the top layers go on learning, with the norm
-                behind them. With 0, the encoder also stays in evaluation mode, so that its outputs are constant.
-
-        Raises:
-            ConfigError: if there are not that many layers.
-        """
-        layers = self.encoder.layers
-        if not 0 <= trainable_layers <= len(layers):
-            raise ConfigError(
-                f"trainable_layers is {trainable_layers}, the encoder has {len(layers)}: give 0 to {len(layers)}"
-            )
-        self.encoder.requires_grad_(False)
-        if trainable_layers:
-            layers[-trainable_layers:].requires_grad_(True)
-            if self.encoder.output_norm is not None:
-                self.encoder.output_norm.requires_grad_(True)
-        else:
-            self.encoder.eval()
-
-    @property
-    def encoder_is_frozen(self) -> bool:
-        """Whether no weight of the encoder learns."""
-        return not any(parameter.requires_grad for parameter in self.encoder.parameters())
-
-    def train(self, mode: bool = True) -> "Burst2VecForMultiTask":
-        super().train(mode)
-        if mode and self.encoder_is_frozen:
-            self.encoder.eval()
-        return self
 
     def forward(
         self,
@@ -306,18 +246,6 @@ class Burst2VecForMultiTask(PreTrainedModel):
             start=discriminator.new_zeros(()),
         )
         return discriminator, adversarial
-
-
-def _check_model_type(name_or_path: str, hub_options: dict[str, Any]) -> None:
-    options = {
-        key: hub_options[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in hub_options
-    }
-    found = open_checkpoint(Burst2VecConfig.get_config_dict, name_or_path, **options)[0].get("model_type")
-    if found != Burst2VecConfig.model_type:
-        raise CheckpointError(
-            f"checkpoint {str(name_or_path)!r} is of model_type {found!r}, not {Burst2VecConfig.model_type!r}: to start "
-            "from its encoder use Burst2VecForMultiTask.from_encoder"
-        )
 
 
 Burst2VecConfig.register_for_auto_class()

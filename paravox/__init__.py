@@ -16,8 +16,14 @@ _public_names = {
     "Burst2VecFeatureExtractor": "modeling.feature_extraction_burst2vec",
     "Burst2VecForMultiTask": "modeling.modeling_burst2vec",
     "Burst2VecTrainer": "trainers.burst2vec_trainer",
+    "EncoderForPreFinetuning": "modeling.modeling_prefinetuning",
+    "EncoderPreFinetuningConfig": "modeling.configuration_prefinetuning",
     "MultiTaskTrainer": "trainers.multi_task_trainer",
     "MultiTaskTrainingArguments": "trainers.multi_task_arguments",
+    "PreFinetuningTrainer": "trainers.prefinetuning_trainer",
+    "PreFinetuningTrainingArguments": "trainers.prefinetuning_trainer",
+    "Wav2Vec2ForPreFinetuning": "modeling.modeling_prefinetuning",
+    "Wav2Vec2PreFinetuningConfig": "modeling.configuration_prefinetuning",
 }
 
 __all__ = ["__version__", *_public_names]
@@ -27,13 +33,15 @@ def _register() -> None:
     """Lets the Auto classes open saved models with this package's code, without trust_remote_code."""
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
-    from paravox.modeling.configuration_burst2vec import Burst2VecConfig
     from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
     from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+    from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning
 
-    AutoConfig.register(Burst2VecConfig.model_type, Burst2VecConfig)
-    AutoModel.register(Burst2VecConfig, Burst2VecForMultiTask)
-    AutoFeatureExtractor.register(Burst2VecConfig, Burst2VecFeatureExtractor)
+    for model_class in (Burst2VecForMultiTask, EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning):
+        config_class = model_class.config_class
+        AutoConfig.register(config_class.model_type, config_class)
+        AutoModel.register(config_class, model_class)
+        AutoFeatureExtractor.register(config_class, Burst2VecFeatureExtractor)
 
 
 def __getattr__(name: str):

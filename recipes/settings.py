@@ -27,8 +27,8 @@ def parse_settings(dataclass_types: Iterable[type], argv: Sequence[str] | None =
 
     Args:
         dataclass_types: their fields are the keys of the YAML file and the options of the command line.
-        argv (list of `str`, *optional*): a YAML file first, then `--key value`; the command line by default. Lists of
-            mappings and mappings are given as JSON.
+        argv (list of `str`, *optional*): a YAML file first, or behind `--config`, and `--key value`; the command line
+            by default. Lists of mappings and mappings are given as JSON.
 
     Returns:
         An instance of each dataclass.
@@ -38,6 +38,9 @@ def parse_settings(dataclass_types: Iterable[type], argv: Sequence[str] | None =
             type or a needed key is missing.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    if "--config" in argv[:-1]:
+        position = argv.index("--config")
+        argv = [argv[position + 1], *argv[:position], *argv[position + 2 :]]
     dataclass_types = tuple(dataclass_types)
     parser = _Parser(dataclass_types, allow_abbrev=False)
     actions = {action.dest: action for action in parser._actions if not action.option_strings[0].startswith("--no")}

@@ -1,15 +1,25 @@
 """What the tests share: tiny encoders with random weights, three tasks, models over them and batches for them."""
 
 import copy
+import itertools
 import os
 
 # Before the first import of a library that reads them: no test may reach the network or take every core.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import pytest
+import soundfile
 import torch
-from transformers import HubertConfig, Wav2Vec2Config, WavLMConfig, WhisperConfig
+from transformers import (
+    HubertConfig,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    WavLMConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
@@ -21,6 +31,12 @@ disable_progress_bar()
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: needs real recordings or weights, or minutes")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """What a YAML names by a relative path is written to the test's own folder, never into the checkout."""
+    monkeypatch.chdir(tmp_path)
 
 
 NO_DROPOUT = {
@@ -158,3 +174,59 @@ def labels():
         "age": 20 + 19 * torch.rand(6, generator=generator),
         "country": torch.tensor([0, 3, 1, 2, 3, 1]),
     }
+
+
+def write_clip(path, seed, seconds=0.3, rate=16_000):
+    """A short recording of noise whose colour depends on its seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    noise = generator.normal(scale=0.1, size=round(rate * seconds))
+    soundfile.write(path, np.cumsum(noise) / 10 if seed % 2 else noise, rate)
+
+
+@pytest.fixture(scope="session")
+def open_corpora(tmp_path_factory):
+    """Small trees of the four open corpora, as their owners lay them out: two clips a speaker and emotion."""
+    folder = tmp_path_factory.mktemp("corpora")
+    seed = itertools.count()
+    for speaker, take in itertools.product(range(1, 5), "ab"):
+        for code in "WLEAFTN":
+            write_clip(folder / f"emodb/wav/{speaker:02}a01{code}{take}.wav", next(seed), rate=22_050)
+        for emotion in ("01Neutral", "02Fearful", "03Happy", "04Sad", "05Angry"):
+            name = f"{emotion[2].lower()}{emotion[1]}-01-0{'ab'.index(take) + 1}-02-{speaker:02}"
+            write_clip(folder / f"ased/{emotion}/{name}.flac", next(seed))
+        for emotion, code in (("Angry", "kz"), ("Calm", "sk"), ("Happy", "mt"), ("Sad", "hl")):
+            name = f"115{speaker}_{code}_word{take}"
+            write_clip(folder / f"turev/Sound Source/{emotion}/{name}.ogg", next(seed), rate=48_000)
+        for code in range(1, 9):
+            name = f"03-01-{code:02}-01-01-0{'ab'.index(take) + 1}-{speaker:02}"
+            write_clip(folder / f"ravdess/Actor_{speaker:02}/{name}.wav", next(seed))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def esd_folder(tmp_path_factory):
+    """A small tree laid out as ESD: two speakers, three emotions, 4 train, 2 evaluation and 3 test clips of each."""
+    folder = tmp_path_factory.mktemp("esd")
+    seed = itertools.count()
+    for speaker in ("0001", "0011"):
+        for block, emotion in enumerate(("Neutral", "Angry", "Happy")):
+            number = 350 * block
+            for split, clips in (("evaluation", 2), ("test", 3), ("train", 4)):
+                for _ in range(clips):
+                    number += 1
+                    name = f"{speaker}_{number:06}.wav"
+                    write_clip(folder / speaker / emotion / split / name, 2 * next(seed) + block % 2, rate=22_050)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def saved_encoders(tmp_path_factory, tiny_encoders):
+    """Folders with a tiny encoder and its feature extractor: wav2vec2 and whisper."""
+    folders = {}
+    for name, source in (("wav2vec2", "wav2vec2_layer"), ("whisper", "whisper")):
+        folders[name] = tmp_path_factory.mktemp(name)
+        tiny_encoders[source].model.save_pretrained(folders[name])
+        extractor = Wav2Vec2FeatureExtractor(do_normalize=True) if name == "wav2vec2" else WhisperFeatureExtractor()
+        extractor.save_pretrained(folders[name])
+    return folders

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from paravox.modeling.losses import UNKNOWN_CLASS
 
@@ -27,6 +28,11 @@ class MultiTaskCollator:
         draws = [item["draw"] for item in items]
         if "pooled_states" in items[0]:
             batch = {"pooled_states": torch.from_numpy(np.stack([item["pooled_states"] for item in items]))}
+        elif "lower_states" in items[0]:
+            states = [torch.from_numpy(item["lower_states"]) for item in items]
+            frames = torch.tensor([len(clip) for clip in states])
+            batch = {"lower_states": pad_sequence(states, batch_first=True)}
+            batch["attention_mask"] = (torch.arange(int(frames.max())) < frames.unsqueeze(1)).long()
         else:
             batch = dict(self.feature_extractor([item["audio"] for item in items], return_tensors="pt"))
         batch["index"] = torch.tensor([draw.index for draw in draws])

@@ -68,6 +68,7 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         self.max_seconds = max_seconds
         self.seed = seed
         self.pooled_states: np.ndarray | None = None
+        self.lower_states: list[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -95,6 +96,14 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         """
         return self._changed(pooled_states=pooled_states)
 
+    def with_lower_states(self, lower_states: list[np.ndarray]) -> "MultiTaskDataset":
+        """The same clips, standing for what an encoder's frozen lower layers made of them.
+
+        Args:
+            lower_states (list of `np.ndarray`, each `(frames, hidden)`): in the order of the rows.
+        """
+        return self._changed(lower_states=lower_states)
+
     def with_shuffled_labels(self, seed: int) -> "MultiTaskDataset":
         """The same clips with their labels dealt out at random, for a control."""
         order = np.random.default_rng(seed).permutation(len(self))
@@ -104,6 +113,8 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         item = {"draw": draw, "labels": {task: labels[draw.index] for task, labels in self.labels.items()}}
         if self.pooled_states is not None:
             item["pooled_states"] = self.pooled_states[draw.index]
+        elif self.lower_states is not None:
+            item["lower_states"] = self.lower_states[draw.index]
         else:
             item["audio"] = (self._crop(self.load(self._source(draw.index)), draw), self.sampling_rate)
         return item

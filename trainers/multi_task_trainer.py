@@ -24,7 +24,8 @@ class MultiTaskTrainer(Trainer):
     """Trains a model whose config lists `tasks`, on batches of one task each.
 
     The model is called with a batch's inputs, its `task` and the `labels` of that task, and gives `loss` and
-    `loss_terms`; without labels it gives `logits` and `predictions` for every task.
+    `loss_terms`; without labels it gives `logits` and `predictions` for every task. A model with a method
+    `task_loss(task, logits, labels)` says by it what a task's loss over a whole split is.
 
     What is logged: `loss/<task>/<term>`, the mean since the last log, for every term the model reports. `evaluate()`
     encodes each clip once for all its tasks and scores the whole split: `eval_<task>_<metric>`, `eval_<task>_loss`,
@@ -170,7 +171,8 @@ class MultiTaskTrainer(Trainer):
         outputs = self.run_clips(dataloader, lambda model, inputs: _flat_outputs(model(**inputs)))
         logits = {task: outputs[f"logits/{task}"] for task in self.tasks}
         predictions = {task: outputs[f"predictions/{task}"] for task in self.tasks}
-        scores = score_split(list(self.tasks.values()), predictions, dataset.labels, logits)
+        loss = getattr(self.accelerator.unwrap_model(self.model), "task_loss", None)
+        scores = score_split(list(self.tasks.values()), predictions, dataset.labels, logits, loss)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
         return EvalLoopOutput(
             predictions=predictions, label_ids=dataset.labels, metrics=metrics, num_samples=len(dataset)

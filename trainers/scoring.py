@@ -1,5 +1,7 @@
 """Scores of a whole split, per task and together."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -25,6 +27,7 @@ def score_split(
     predictions: dict[str, np.ndarray],
     labels: dict[str, np.ndarray],
     logits: dict[str, np.ndarray] | None = None,
+    loss: Callable[[str, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> dict[str, float]:
     """Scores predictions over a whole split, on the clips whose label is known.
 
@@ -38,6 +41,8 @@ def score_split(
         labels (`dict` of `np.ndarray`): as [`read_labels`] gives them.
         logits (`dict` of `np.ndarray`, *optional*): for `<task>_loss`, the task's loss over the split, and `loss`, the
             mean of the tasks'.
+        loss (`Callable`, *optional*): from a task's name, its logits and its labels to its loss; by default the loss
+            that the task names.
 
     Returns:
         `dict` of `float`: keys as in [`metric_names`].
@@ -50,7 +55,9 @@ def score_split(
         task_scores = _score_task(task, predictions[task.name][known], labels[task.name][known])
         if logits is not None:
             task_logits = torch.from_numpy(logits[task.name][known])
-            task_scores["loss"] = task_loss(task, task_logits, torch.from_numpy(labels[task.name][known])).item()
+            task_labels = torch.from_numpy(labels[task.name][known])
+            value = loss(task.name, task_logits, task_labels) if loss else task_loss(task, task_logits, task_labels)
+            task_scores["loss"] = value.item()
         scores |= {f"{task.name}_{metric}": value for metric, value in task_scores.items()}
     losses = [value for name, value in scores.items() if name.endswith("_loss")]
     if losses:

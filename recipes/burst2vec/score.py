@@ -18,11 +18,11 @@ import pandas as pd
 from datasets import Dataset
 
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
-from paravox.recipes.burst2vec.baselines import constant_predictions
+from paravox.recipes.baselines import constant_predictions
 from paravox.recipes.burst2vec.prediction import mean_predictions, open_model, predict_dataset, same_tasks
-from paravox.recipes.burst2vec.tables import print_scores
 from paravox.recipes.corpora.exvo import EMOTIONS
 from paravox.recipes.corpora.loading import load_corpus
+from paravox.recipes.tables import print_scores
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.scoring import score_split
 

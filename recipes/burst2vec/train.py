@@ -26,13 +26,13 @@ from paravox.modeling.errors import CheckpointError, ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.tasks import Task, parse_tasks
-from paravox.recipes.burst2vec.baselines import constant_predictions
-from paravox.recipes.burst2vec.tables import print_scores
+from paravox.recipes.baselines import constant_predictions
 from paravox.recipes.corpora.audio_cache import AudioCache
 from paravox.recipes.corpora.loading import load_corpus
 from paravox.recipes.corpora.oversampling import oversample
 from paravox.recipes.output_folder import claim_output_folder
 from paravox.recipes.settings import parse_settings
+from paravox.recipes.tables import print_scores
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset

@@ -1,0 +1,86 @@
+"""The settings that define a model for pre-finetuning."""
+
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from .encoders import check_encoder_type
+from .errors import CheckpointError, ConfigError
+from .tasks import Task, parse_tasks
+
+FORMAT_VERSION = 1
+
+
+class EncoderPreFinetuningConfig(PreTrainedConfig):
+    """What an [`EncoderForPreFinetuning`] consists of.
+
+    Args:
+        encoder ([`PreTrainedConfig`] or `dict`): of wav2vec 2.0, HuBERT, WavLM or Whisper.
+        tasks (list of [`Task`] or `dict`): one per corpus, of kind `classes`; each bears its corpus's name and label set.
+        projection_size (`int`, *optional*, defaults to 256): width of the projector that all corpora share, as in
+            `Wav2Vec2ForSequenceClassification`.
+        format_version (`int`, *optional*): of the saved model; a newer one than this code knows is refused.
+
+    Raises:
+        ConfigError: if a setting is out of its range or a task is not of classes.
+        CheckpointError: if the config was written by a newer paravox.
+    """
+
+    model_type = "encoder_prefinetuning"
+    sub_configs = {"encoder": AutoConfig}
+
+    def __init__(
+        self,
+        encoder: PreTrainedConfig | dict[str, Any] | None = None,
+        tasks: list[Task | dict[str, Any]] | None = None,
+        projection_size: int = 256,
+        format_version: int = FORMAT_VERSION,
+        **kwargs,
+    ) -> None:
+        if format_version > FORMAT_VERSION:
+            raise CheckpointError(
+                f"this config has format_version {format_version}, this paravox knows up to {FORMAT_VERSION}: "
+                "upgrade paravox"
+            )
+        if encoder is None:
+            raise ConfigError(
+                f"{type(self).__name__} needs an encoder: pass the config of one, such as Wav2Vec2Config()"
+            )
+        model_type = encoder.get("model_type") if isinstance(encoder, dict) else encoder.model_type
+        self._check_encoder(model_type)
+        self.encoder = AutoConfig.for_model(**encoder) if isinstance(encoder, dict) else encoder
+        parsed = parse_tasks(tasks)
+        strange = [task for task in parsed if task.kind != "classes"]
+        if strange:
+            raise ConfigError(
+                f"task {strange[0].name!r} is of kind {strange[0].kind!r}: pre-finetuning takes classes alone"
+            )
+        self.tasks = [task.to_dict() for task in parsed]
+        if not isinstance(projection_size, int) or projection_size < 1:
+            raise ConfigError(f"projection_size is {projection_size!r}: give a whole number of at least 1")
+        self.projection_size = projection_size
+        self.format_version = format_version
+        super().__init__(**kwargs)
+
+    def _check_encoder(self, model_type: str | None) -> None:
+        check_encoder_type(model_type)
+
+
+class Wav2Vec2PreFinetuningConfig(EncoderPreFinetuningConfig):
+    """What a [`Wav2Vec2ForPreFinetuning`] consists of: the same, with a wav2vec 2.0 encoder."""
+
+    model_type = "wav2vec2_prefinetuning"
+
+    # Without one of its own, Transformers would generate an __init__ that skips the checks above.
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+
+    def _check_encoder(self, model_type: str | None) -> None:
+        if model_type != "wav2vec2":
+            raise ConfigError(
+                f"Wav2Vec2ForPreFinetuning takes a wav2vec2 encoder, found {model_type!r}: use EncoderForPreFinetuning"
+            )
+
+
+EncoderPreFinetuningConfig.register_for_auto_class()
+Wav2Vec2PreFinetuningConfig.register_for_auto_class()

@@ -1,0 +1,232 @@
+"""Models for pre-finetuning: an encoder, a projector shared by all corpora, one linear head per corpus (Chen and Yu, 3.2)."""
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import Wav2Vec2ForSequenceClassification, Wav2Vec2Model
+from transformers.utils import ModelOutput
+
+from .configuration_prefinetuning import EncoderPreFinetuningConfig, Wav2Vec2PreFinetuningConfig
+from .encoders import (
+    SpeechEncoder,
+    WaveformEncoder,
+    build_encoder,
+    encoder_shape,
+    load_encoder_config,
+    load_encoder_weights,
+)
+from .errors import ConfigError
+from .losses import at_least_float32, task_loss
+from .model_with_encoder import ModelWithEncoder
+from .pooling import masked_mean
+from .tasks import Task, parse_tasks
+
+
+@dataclass
+class PreFinetuningOutput(ModelOutput):
+    """What a model for pre-finetuning gives for a batch.
+
+    Args:
+        loss (`torch.Tensor`, *optional*): the scaled loss of the batch's corpus, a scalar; where labels were given.
+        loss_terms (`dict`, *optional*): `cross_entropy`, the loss before it is scaled.
+        predictions (`dict`): per corpus, class probabilities `(batch, classes)`.
+        logits (`dict`): per corpus, `(batch, classes)`.
+        pooled_states (`torch.Tensor` of shape `(batch, hidden)`): the encoder's last layer averaged over time.
+    """
+
+    loss: torch.Tensor | None = None
+    loss_terms: dict[str, torch.Tensor] | None = None
+    predictions: dict[str, torch.Tensor] | None = None
+    logits: dict[str, torch.Tensor] | None = None
+    pooled_states: torch.Tensor | None = None
+
+
+class PreFinetuningModel(ModelWithEncoder):
+    """The part that [`Wav2Vec2ForPreFinetuning`] and [`EncoderForPreFinetuning`] share: all but the encoder."""
+
+    def _add_heads(self) -> None:
+        config = self.config
+        self.tasks = {task.name: task for task in parse_tasks(config.tasks)}
+        self.main_input_name = self.encoder.input_name
+        self.projector = nn.Linear(encoder_shape(config.encoder)[1], config.projection_size)
+        # Modules of the model from the start: registered, and so trained and saved.
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(config.projection_size, task.outputs) for name, task in self.tasks.items()}
+        )
+        self.post_init()
+
+    @classmethod
+    def from_encoder(
+        cls,
+        name_or_path: str,
+        tasks: list[Task | dict[str, Any]],
+        hub_options: dict[str, Any] | None = None,
+        **settings,
+    ) -> "PreFinetuningModel":
+        """A model with a pre-trained encoder, a new projector and new heads.
+
+        Args:
+            name_or_path (`str`): a folder or Hub name of an encoder, with or without a head.
+            tasks (list): one per corpus.
+            hub_options (`dict`, *optional*): passed to `from_pretrained`, such as `revision` or `token`.
+            settings: further fields of the config.
+
+        Raises:
+            CheckpointError: if there is no encoder at that place or a weight of it is missing.
+            ConfigError: if the settings do not fit.
+        """
+        hub_options = hub_options or {}
+        encoder_config = load_encoder_config(name_or_path, **hub_options)
+        encoder_config.dtype = torch.float32
+        model = cls(cls.config_class(encoder=encoder_config, tasks=tasks, **settings))
+        load_encoder_weights(model.encoder, name_or_path, **hub_options)
+        return model
+
+    def forward(
+        self,
+        input_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        lower_states: torch.Tensor | None = None,
+        task: str | None = None,
+        labels: dict[str, torch.Tensor] | None = None,
+    ) -> PreFinetuningOutput:
+        """Classifies clips by every corpus's label set; with labels, also gives the scaled loss of one corpus.
+
+        Args:
+            input_values (`torch.Tensor` of shape `(batch, samples)`): for an encoder of waveforms.
+            input_features (`torch.Tensor` of shape `(batch, mel bins, mel frames)`): for Whisper's encoder.
+            attention_mask (`torch.Tensor` of shape `(batch, samples or mel frames)`, *optional*): 1 where the input is
+                real; all of it by default.
+            lower_states (`torch.Tensor` of shape `(batch, frames, hidden)`, *optional*): instead of an input, what the
+                encoder's frozen lower layers gave for it in an earlier pass; `attention_mask` is then of its frames.
+            task (`str`, *optional*): the corpus of this batch.
+            labels (`dict` of `torch.Tensor`, *optional*): class indices `(batch,)` by corpus, -100 where unknown.
+
+        Raises:
+            ConfigError: if the input is of another kind than the encoder's, or labels come without their task.
+        """
+        if lower_states is not None:
+            states = self.encoder.upper_states(lower_states, attention_mask.bool(), self.frozen_lower_layers)[-1]
+            pooled = masked_mean(states, attention_mask.bool())
+        else:
+            inputs = input_values if self.main_input_name == "input_values" else input_features
+            pooled = self.pool(inputs, attention_mask)
+        projected = self.projector(pooled)
+        logits = {name: head(projected) for name, head in self.heads.items()}
+        output = PreFinetuningOutput(
+            predictions={name: torch.softmax(at_least_float32(values), dim=-1) for name, values in logits.items()},
+            logits=logits,
+            pooled_states=pooled,
+        )
+        if labels is not None:
+            if task not in self.tasks or task not in labels:
+                raise ConfigError(
+                    f"task {task!r} with labels of {sorted(labels)}: name one of {list(self.tasks)} and its labels"
+                )
+            output.loss_terms = {"cross_entropy": task_loss(self.tasks[task], logits[task], labels[task])}
+            output.loss = self.task_loss(task, logits[task], labels[task])
+        return output
+
+    def task_loss(self, task: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The cross-entropy of one corpus divided by log(n), n the size of its label set (section 3.2, after Muppet).
+
+        So a corpus of many labels weighs as much as one of few: guessing evenly costs 1 in each.
+
+        Args:
+            task (`str`): the corpus.
+            logits (`torch.Tensor` of shape `(batch, classes)`).
+            labels (`torch.LongTensor` of shape `(batch,)`): -100 where unknown.
+
+        Returns:
+            `torch.Tensor`: a scalar.
+        """
+        return task_loss(self.tasks[task], logits, labels) / math.log(self.tasks[task].outputs)
+
+    def pool(self, inputs: torch.Tensor | None, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """The encoder's last layer, averaged over the real frames of each clip: `(batch, hidden)`.
+
+        Raises:
+            ConfigError: if there is no input of the encoder's kind.
+        """
+        if inputs is None:
+            raise ConfigError(
+                f"this model's encoder takes {self.main_input_name}: use the feature extractor saved beside it"
+            )
+        if attention_mask is None:
+            attention_mask = torch.ones(inputs.shape[0], inputs.shape[-1], dtype=torch.long, device=inputs.device)
+        states = self.encoder.last_state(inputs, attention_mask)
+        return masked_mean(states, self.encoder.frame_mask(attention_mask, states.shape[1]))
+
+
+class EncoderForPreFinetuning(PreFinetuningModel):
+    """Pre-finetunes any encoder of the seam.
+
+    Args:
+        config ([`EncoderPreFinetuningConfig`]): weights are random; use `from_encoder` to start from a pre-trained one.
+    """
+
+    config_class = EncoderPreFinetuningConfig
+    base_model_prefix = "encoder"
+
+    def __init__(self, config: EncoderPreFinetuningConfig) -> None:
+        super().__init__(config)
+        self.encoder = build_encoder(config.encoder)
+        self._add_heads()
+
+
+class Wav2Vec2ForPreFinetuning(PreFinetuningModel):
+    """Pre-finetunes wav2vec 2.0, as the paper does; encoder and projector bear the names that the stock class gives them.
+
+    Args:
+        config ([`Wav2Vec2PreFinetuningConfig`]): weights are random; use `from_encoder` to start from a pre-trained
+            encoder.
+    """
+
+    config_class = Wav2Vec2PreFinetuningConfig
+    base_model_prefix = "wav2vec2"
+
+    def __init__(self, config: Wav2Vec2PreFinetuningConfig) -> None:
+        super().__init__(config)
+        if config.encoder.add_adapter:
+            raise ConfigError("the encoder has an adapter (add_adapter), which has no place here: turn it off")
+        self.wav2vec2 = Wav2Vec2Model(copy.deepcopy(config.encoder))
+        self._add_heads()
+
+    @property
+    def encoder(self) -> SpeechEncoder:
+        """The seam around `wav2vec2`: a view of it, which adds no name to its weights."""
+        return WaveformEncoder.around(self.wav2vec2)
+
+    def save_for_sequence_classification(self, corpus: str, folder: str | Path) -> None:
+        """Writes encoder, projector and one corpus's head so that `Wav2Vec2ForSequenceClassification` opens them.
+
+        Args:
+            corpus (`str`): whose head and labels to keep.
+            folder (`str` or `Path`): made if it is not there.
+
+        Raises:
+            ConfigError: if the model has no head for that corpus.
+        """
+        if corpus not in self.tasks:
+            raise ConfigError(f"this model has no head for {corpus!r}: choose one of {', '.join(self.tasks)}")
+        labels = self.tasks[corpus].labels
+        config = copy.deepcopy(self.config.encoder)
+        config.classifier_proj_size = self.config.projection_size
+        config.use_weighted_layer_sum = False
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: number for number, label in enumerate(labels)}
+        stock = Wav2Vec2ForSequenceClassification(config)
+        stock.wav2vec2.load_state_dict(self.wav2vec2.state_dict())
+        stock.projector.load_state_dict(self.projector.state_dict())
+        stock.classifier.load_state_dict(self.heads[corpus].state_dict())
+        stock.save_pretrained(folder)
+
+
+EncoderForPreFinetuning.register_for_auto_class("AutoModel")
+Wav2Vec2ForPreFinetuning.register_for_auto_class("AutoModel")

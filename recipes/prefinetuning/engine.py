@@ -1,0 +1,73 @@
+"""Runs jobs and hands back their rows as they come: in this process, in local processes, or on a Ray cluster."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any
+
+import torch
+
+from paravox.modeling.errors import ConfigError
+
+EXECUTORS = ("inline", "processes", "ray")
+Job = Any
+Rows = list[dict[str, Any]]
+
+
+def run_jobs(
+    function: Callable[[Job], Rows], jobs: list[Job], executor: str, processes: int, threads: int
+) -> Iterator[Rows]:
+    """Runs a function on every job; the order in which rows come is not fixed.
+
+    Args:
+        function (`Callable`): can be pickled where another process is to run it; does not raise for what concerns one
+            trial alone.
+        jobs (list): each can be pickled.
+        executor (`str`): `inline`, `processes` (local ones) or `ray` (the `ray` extra; connects to the cluster that
+            RAY_ADDRESS names, or starts one here).
+        processes (`int`): how many jobs run at once.
+        threads (`int`): of each of them. The last bits of a result depend on it.
+
+    Raises:
+        ConfigError: if the executor is not known or Ray is not installed.
+    """
+    if executor not in EXECUTORS:
+        raise ConfigError(f"executor {executor!r}: use {', '.join(EXECUTORS)}")
+    if executor == "ray":
+        yield from _run_on_ray(function, jobs, processes, threads)
+    elif executor == "processes":
+        # Spawned: a fork would copy the locks of torch's threads.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+            waiting = [pool.submit(function, job) for job in jobs]
+            try:
+                for done in as_completed(waiting):
+                    yield done.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+    else:
+        torch.set_num_threads(threads)
+        for job in jobs:
+            yield function(job)
+
+
+def _run_on_ray(function: Callable[[Job], Rows], jobs: list[Job], processes: int, threads: int) -> Iterator[Rows]:
+    try:
+        import ray
+    except ImportError:
+        raise ConfigError("executor 'ray' needs Ray: pip install 'paravox[ray]', or use --executor processes") from None
+    ray.init(ignore_reinit_error=True, log_to_driver=False)
+
+    @ray.remote(num_cpus=threads)
+    def remote(job: Job) -> Rows:
+        torch.set_num_threads(threads)
+        return function(job)
+
+    queue = list(reversed(jobs))
+    running = [remote.remote(queue.pop()) for _ in range(min(processes, len(queue)))]
+    while running:
+        (done,), running = ray.wait(running, num_returns=1)
+        if queue:
+            running.append(remote.remote(queue.pop()))
+        yield ray.get(done)
+    ray.shutdown()

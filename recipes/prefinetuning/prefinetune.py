@@ -1,0 +1,281 @@
+"""Pre-finetune an encoder on one combination of emotion corpora, or on every one.
+
+    accelerate launch recipes/prefinetuning/prefinetune.py recipes/prefinetuning/configs/open_corpora.yaml --data_dir DIR --encoder ENCODER
+    accelerate launch recipes/prefinetuning/prefinetune.py CONFIG.yaml ... --combination emodb ravdess
+    accelerate launch recipes/prefinetuning/prefinetune.py CONFIG.yaml ... --power_set
+
+Every field below and every argument of the Trainer is a key of the YAML and an option of the command line. Each
+combination leaves `output_dir/<combination>/`: `model/` (opens by from_pretrained; for wav2vec 2.0 also
+`sequence_classification/<corpus>/`, which the stock class opens) and `results.json`. A combination that has these is
+skipped, so that a power set that was stopped goes on where it was.
+"""
+
+import copy
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from transformers import Wav2Vec2FeatureExtractor, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from paravox.modeling.audio import load_audio
+from paravox.modeling.encoders import load_encoder_config
+from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.modeling_prefinetuning import (
+    EncoderForPreFinetuning,
+    PreFinetuningModel,
+    Wav2Vec2ForPreFinetuning,
+)
+from paravox.modeling.tasks import Task
+from paravox.recipes.baselines import constant_predictions
+from paravox.recipes.corpora.audio_cache import AudioCache
+from paravox.recipes.output_folder import claim_output_folder
+from paravox.recipes.prefinetuning import few_shot
+from paravox.recipes.prefinetuning.corpora import (
+    combination_name,
+    merge_corpora,
+    power_set,
+    read_corpus,
+    split_clips,
+)
+from paravox.recipes.settings import parse_settings
+from paravox.recipes.tables import print_scores
+from paravox.trainers.multi_task_dataset import MultiTaskDataset
+from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer, PreFinetuningTrainingArguments
+from paravox.trainers.scoring import score_split
+
+SPLIT_TITLES = {"validation": "val", "test": "test"}
+
+
+@dataclass
+class CorporaSettings:
+    """The corpora, and how their clips are read and split."""
+
+    corpora: list[str] = field(metadata={"help": "All corpora of the study; each is a folder of its name in data_dir."})
+    data_dir: str = field(metadata={"help": "The folder that holds the corpora."})
+    data_dirs: dict | None = field(
+        default=None, metadata={"help": "The folders of corpora that lie elsewhere, such as {iemocap: /data/IEMOCAP}."}
+    )
+    corpus_options: dict | None = field(
+        default=None, metadata={"help": "Options of a reader by corpus, such as {iemocap: {no_majority: other}}."}
+    )
+    split_by: str = field(
+        default="speaker",
+        metadata={
+            "help": "speaker: the corpus's own split, or one without a speaker in two parts; random: 80/10/10 of the clips."
+        },
+    )
+    folds: int = field(default=10, metadata={"help": "Into how many parts speakers are dealt; one is Test, one Val."})
+    fold: int = field(default=0, metadata={"help": "Which part is Test."})
+    max_seconds: float | None = field(
+        default=None, metadata={"help": "Longer Train clips are cropped, anew each epoch."}
+    )
+    cache_dir: str | None = field(
+        default=None, metadata={"help": "Keep decoded audio here, so that it is decoded once."}
+    )
+
+
+@dataclass
+class PreFinetuningSettings:
+    """The model, and which combinations of corpora it is trained on."""
+
+    encoder: str = field(metadata={"help": "Folder or Hub name of the pre-trained encoder."})
+    projection_size: int = field(default=256, metadata={"help": "Width of the projector that all corpora share."})
+    combination: list[str] | None = field(
+        default=None, metadata={"help": "The corpora of one combination; all of them by default."}
+    )
+    power_set: bool = field(
+        default=False, metadata={"help": "Every combination of the corpora, skipping those that are finished."}
+    )
+    cache_lower_layers: bool = field(
+        default=False,
+        metadata={
+            "help": "Run the layers that trainable_encoder_layers freezes once, and keep their states in memory."
+        },
+    )
+    few_shot_config: str | None = field(
+        default=None,
+        metadata={"help": "Run the few-shot trials of this YAML on each combination before the next one begins."},
+    )
+    few_shot_data_dir: str | None = field(default=None, metadata={"help": "The folder of the few-shot corpus."})
+
+
+def main(argv: list[str] | None = None) -> dict[str, dict]:
+    """Runs the recipe with command line arguments, a YAML file first; gives the results by combination."""
+    corpora_settings, settings, args = parse_settings(
+        (CorporaSettings, PreFinetuningSettings, PreFinetuningTrainingArguments), argv
+    )
+    wanted = chosen_combinations(corpora_settings.corpora, settings)
+    corpora = {name: open_corpus(name, corpora_settings, args.seed) for name in corpora_settings.corpora}
+    output_dir = Path(args.output_dir)
+    results, lower_states = {}, LowerStates()
+    with claim_output_folder(output_dir, empty=False):
+        for number, combination in enumerate(wanted, start=1):
+            name = combination_name(combination)
+            done = output_dir / name / "results.json"
+            print(f"combination {number} of {len(wanted)}: {name}{' (finished before)' if done.is_file() else ''}")
+            if not combination:
+                print("  the encoder as it is: nothing to train")
+            elif not done.is_file():
+                chosen = {corpus: corpora[corpus] for corpus in combination}
+                pre_finetune(chosen, corpora_settings, settings, args, output_dir / name, lower_states)
+            if combination:
+                results[name] = json.loads(done.read_text())
+            if settings.few_shot_config:
+                run_few_shot_trials(name, settings, output_dir)
+    print_results(results)
+    return results
+
+
+def chosen_combinations(corpora: list[str], settings: PreFinetuningSettings) -> list[tuple[str, ...]]:
+    """The combinations that were asked for.
+
+    Raises:
+        ConfigError: if a combination names a corpus that is not among `corpora`, or both ways of choosing are used.
+    """
+    if settings.power_set and settings.combination:
+        raise ConfigError("give either power_set or one combination, not both")
+    if settings.power_set:
+        return power_set(corpora)
+    combination = settings.combination or corpora
+    strange = [name for name in combination if name not in corpora]
+    if strange:
+        raise ConfigError(f"combination names {strange[0]!r}, the corpora are {', '.join(corpora)}: correct it")
+    return [tuple(name for name in corpora if name in combination)]
+
+
+def run_few_shot_trials(name: str, settings: PreFinetuningSettings, checkpoints_dir: Path) -> None:
+    """Runs and stores the few-shot trials of one combination."""
+    options = ["--encoder", settings.encoder, "--checkpoints_dir", str(checkpoints_dir), "--only", f"checkpoint={name}"]
+    if settings.few_shot_data_dir:
+        options += ["--data_dir", settings.few_shot_data_dir]
+    few_shot.main([settings.few_shot_config, *options])
+
+
+def open_corpus(name: str, settings: CorporaSettings, seed: int) -> tuple[Task, dict]:
+    """One corpus: its task and its splits."""
+    folder = (settings.data_dirs or {}).get(name, Path(settings.data_dir) / name)
+    clips, task = read_corpus(name, folder, **(settings.corpus_options or {}).get(name, {}))
+    return task, split_clips(clips, settings.split_by, settings.folds, settings.fold, seed)
+
+
+def pre_finetune(
+    corpora: dict[str, tuple[Task, dict]],
+    corpora_settings: CorporaSettings,
+    settings: PreFinetuningSettings,
+    args: PreFinetuningTrainingArguments,
+    folder: Path,
+    lower_states: "LowerStates",
+) -> None:
+    """Trains on one combination and leaves model and results in its folder; goes on from a checkpoint that is there."""
+    started = time.time()
+    args = copy.deepcopy(args)
+    args.output_dir = str(folder)
+    set_seed(args.seed)
+    tasks = [task for task, _ in corpora.values()]
+    model, extractor = build_model(settings, tasks)
+    datasets = build_datasets(corpora, corpora_settings, extractor.sampling_rate, args.seed)
+    trainer = PreFinetuningTrainer(model, args, extractor, datasets["train"], datasets["validation"])
+    if settings.cache_lower_layers:
+        for name, corpus in corpora.items():
+            alone = build_datasets({name: corpus}, corpora_settings, extractor.sampling_rate, args.seed)
+            lower_states.encode(name, alone, trainer)
+        datasets = {split: lower_states.fill(split, list(corpora), dataset) for split, dataset in datasets.items()}
+        trainer.train_dataset, trainer.eval_dataset = datasets["train"], datasets["validation"]
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(folder) if folder.is_dir() else None)
+    trainer.save_state()
+    results = {"corpora": list(corpora), "steps": trainer.state.global_step, "seed": args.seed, "constant": {}}
+    for split, title in SPLIT_TITLES.items():
+        metrics = trainer.predict(datasets[split], metric_key_prefix=title).metrics
+        results[title] = {
+            key.removeprefix(f"{title}_"): value
+            for key, value in metrics.items()
+            if key.endswith(("_uar", "_loss")) and not key.startswith(f"{title}_model")
+        }
+        labels = datasets[split].labels
+        constant = constant_predictions(tasks, datasets["train"].labels, len(datasets[split]))
+        results["constant"][title] = score_split(tasks, constant, labels)
+    results["seconds"] = round(time.time() - started)
+    if args.process_index == 0:
+        save(model, extractor, folder)
+        # Last, because it says that the combination is finished.
+        (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+
+
+class LowerStates:
+    """What the frozen lower layers give for every corpus, encoded once for all its combinations."""
+
+    def __init__(self) -> None:
+        self._states: dict[tuple[str, str], list[np.ndarray]] = {}
+
+    def encode(self, corpus: str, splits: dict[str, MultiTaskDataset], trainer: PreFinetuningTrainer) -> None:
+        """Encodes a corpus's splits with the trainer's encoder, where that was not done before."""
+        for split, dataset in splits.items():
+            if (corpus, split) not in self._states:
+                self._states[corpus, split] = trainer.encode_lower_layers(dataset).lower_states
+
+    def fill(self, split: str, corpora: list[str], dataset: MultiTaskDataset) -> MultiTaskDataset:
+        """A split of merged corpora, standing for its states."""
+        return dataset.with_lower_states([states for name in corpora for states in self._states[name, split]])
+
+
+def build_datasets(
+    corpora: dict[str, tuple[Task, dict]], settings: CorporaSettings, sampling_rate: int, seed: int
+) -> dict[str, MultiTaskDataset]:
+    """The splits of merged corpora, each corpus's clips in its own order behind those of the one before."""
+    tasks = [task for task, _ in corpora.values()]
+    cache = AudioCache(settings.cache_dir, sampling_rate=sampling_rate) if settings.cache_dir else None
+    return {
+        split: MultiTaskDataset(
+            clips,
+            tasks,
+            cache.load if cache else load_audio,
+            sampling_rate,
+            max_seconds=settings.max_seconds if split == "train" else None,
+            seed=seed,
+        )
+        for split, clips in merge_corpora({name: parts for name, (_, parts) in corpora.items()}).items()
+    }
+
+
+def build_model(
+    settings: PreFinetuningSettings, tasks: list[Task]
+) -> tuple[PreFinetuningModel, Burst2VecFeatureExtractor]:
+    """The model for an encoder, with a head per corpus, and its feature extractor."""
+    is_wav2vec2 = load_encoder_config(settings.encoder).model_type == "wav2vec2"
+    model_class = Wav2Vec2ForPreFinetuning if is_wav2vec2 else EncoderForPreFinetuning
+    model = model_class.from_encoder(settings.encoder, tasks=tasks, projection_size=settings.projection_size)
+    return model, Burst2VecFeatureExtractor.from_encoder(settings.encoder)
+
+
+def save(model: PreFinetuningModel, extractor: Burst2VecFeatureExtractor, folder: Path) -> None:
+    """Writes the model, and for wav2vec 2.0 also a folder per corpus for the stock class."""
+    model.save_pretrained(folder / "model")
+    extractor.save_pretrained(folder / "model")
+    if isinstance(model, Wav2Vec2ForPreFinetuning):
+        for corpus in model.tasks:
+            export = folder / "sequence_classification" / corpus
+            model.save_for_sequence_classification(corpus, export)
+            Wav2Vec2FeatureExtractor.from_dict(extractor.front_end).save_pretrained(export)
+
+
+def print_results(results: dict[str, dict]) -> None:
+    """One table a split title: recall of every corpus, by combination."""
+    rows = {}
+    for name, result in results.items():
+        rows[name] = {title: result[title] for title in SPLIT_TITLES.values()}
+    if rows:
+        widest = max(results.values(), key=lambda result: len(result["corpora"]))
+        rows = {f"constant ({combination_name(widest['corpora'])})": widest["constant"], **rows}
+        print_scores("Unweighted average recall by pre-finetuning corpus", rows)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (AudioError, CheckpointError, ConfigError, CorpusError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
