@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+from paravox.modeling.audio import load_audio
 from paravox.modeling.errors import CheckpointError, ConfigError
 from paravox.recipes.prefinetuning import few_shot, prefinetune
 from paravox.recipes.prefinetuning.encoding import (
@@ -73,6 +74,14 @@ def test_a_dry_run_counts_from_the_yaml_alone(config, capsys):
     specified = {"paper_few_shot": 33_600, "open_few_shot": 15_120}[config.stem]
     assert few_shot.main(["--config", str(config), "--dry_run"]) == {"specified": specified}
     assert f"= {specified:,} trials" in capsys.readouterr().out and not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("mode", [HEAD, FULL], ids=["head", "full"])
+def test_a_dry_run_estimates_the_time_where_it_can(places, mode, capsys):
+    few_shot.main([*STUDY, *mode, *places, "--shots", "2", "64", "--dry_run"])
+    printed = capsys.readouterr().out
+    assert "= 64 trials" in printed and "32 trials lack shots; the rest take at most about 0:00:" in printed
+    assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize("mode", [HEAD, [*FULL, *SMALL]], ids=["head", "full"])
@@ -290,6 +299,27 @@ def test_states_are_those_of_each_clip_alone_however_they_were_made(places, chec
             alone = np.stack([layer[0].mean(dim=0).numpy() for layer in layers])
             np.testing.assert_allclose(clip, alone, atol=2e-5)
     assert len(list(Path("states").iterdir())) == 3 and states._lower
+
+
+def test_the_compare_baseline_stands_beside_the_checkpoints(run, esd_folder):
+    smile = pytest.importorskip("opensmile", reason="the compare extra is not installed")
+    options = [*HEAD, "--baselines", "compare_2016", "--max_epochs", "5", "--only", "checkpoint=compare_2016,none"]
+    state, rows = run("study", *options)
+    # 24 trials of each; the baseline is not among the checkpoints that the study specifies.
+    assert state == {"specified": 120, "finished": 48} and set(rows.loc["compare_2016", "status"]) == {"finished"}
+    (features,) = [np.load(path) for path in Path("study/states").glob("compare_2016-*.npy")]
+    clips = read_speakers(StudySettings(["a"], ["0001", "0011"], ["angry", "happy"], [2]), esd_folder)
+    extractor = smile.Smile(smile.FeatureSet.ComParE_2016, smile.FeatureLevel.Functionals)
+    expected = extractor.process_signal(load_audio(clips["path"][3]), 16_000).to_numpy()[0]
+    np.testing.assert_allclose(features[3], expected, rtol=1e-6)
+    assert features.shape == (54, 6373) and rows.loc["compare_2016", "epochs"].max() <= 5
+    _, again = run("again", *options)
+    pd.testing.assert_frame_equal(again[RESULT], rows[RESULT])
+
+
+def test_an_unknown_baseline():
+    with pytest.raises(ConfigError, match="baseline 'egemaps' is not known: use compare_2016"):
+        few_shot.main([*STUDY, *HEAD, "--baselines", "egemaps", "--dry_run"])
 
 
 def test_features_are_standardised_by_the_train_part():

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from tqdm import tqdm
 
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.recipes.prefinetuning.compare_baseline import compare_features, run_dense_trial
+from paravox.recipes.prefinetuning.corpora import NO_CORPUS
 from paravox.recipes.prefinetuning.encoding import (
     Clips,
     LayerStates,
@@ -33,8 +36,11 @@ from paravox.recipes.prefinetuning.encoding import (
     open_checkpoint_model,
 )
 from paravox.recipes.prefinetuning.engine import EXECUTORS, run_jobs
+from paravox.recipes.prefinetuning.estimate import estimate_seconds
 from paravox.recipes.prefinetuning.results_file import FAILED, LACKING_SHOTS, ResultsFile
 from paravox.recipes.prefinetuning.study import (
+    BASELINES,
+    COMPARE_2016,
     StudySettings,
     Trial,
     TrialClips,
@@ -92,6 +98,7 @@ def main(argv: list[str] | None = None) -> dict[str, int]:
     trials = select_trials(study.grid(), run.only)
     print_plan(study, trials)
     if run.dry_run:
+        print_estimate(study, run, trials)
         return {"specified": len(trials)}
     for name in ("data_dir", "encoder"):
         if getattr(run, name) is None:
@@ -160,11 +167,10 @@ def workers(run: RunSettings) -> tuple[str, int, int]:
 
 def jobs_of(study: StudySettings, trials: list[Trial]) -> list[list[Trial]]:
     """Trials in parts that share what is computed: in mode head those of a checkpoint, otherwise each alone."""
-    if study.mode != "head":
-        return [[trial] for trial in trials]
-    by_checkpoint: dict[str, list[Trial]] = {}
+    by_checkpoint: dict[str | Trial, list[Trial]] = {}
     for trial in trials:
-        by_checkpoint.setdefault(trial.checkpoint, []).append(trial)
+        together = study.mode == "head" and trial.checkpoint not in BASELINES
+        by_checkpoint.setdefault(trial.checkpoint if together else trial, []).append(trial)
     return list(by_checkpoint.values())
 
 
@@ -173,6 +179,9 @@ def run_job(place: Workplace, trials: list[Trial]) -> list[dict]:
     study = place.study()
     table, clips = open_clips(place)
     chosen = [(trial, draw_clips(table, trial, study.corpus, study.seed)) for trial in trials]
+    if trials[0].checkpoint == COMPARE_2016:
+        features = dense_features(place)
+        return [run_dense_trial(features, trial, shots, study) for trial, shots in chosen]
     if study.mode == "head":
         return run_head_trials(head_features(place, trials[0].checkpoint, study.layer), chosen)
     rows = []
@@ -210,6 +219,14 @@ def layer_states(place: Workplace, checkpoint: str) -> np.ndarray:
     return open_encoder_states(place).of(open_model(place, checkpoint), f"encoding with {checkpoint}")
 
 
+@lru_cache(maxsize=1)
+def dense_features(place: Workplace) -> np.ndarray:
+    """The standardised ComParE 2016 features of every clip."""
+    table, clips = open_clips(place)
+    features = compare_features(clips.paths, Path(place.output_dir) / "states", place.study().max_seconds)
+    return standardise(features, np.flatnonzero(table["split"] == "train")).astype(np.float32)
+
+
 def head_features(place: Workplace, checkpoint: str, layer: str) -> np.ndarray:
     """The standardised states of one layer.
 
@@ -231,7 +248,7 @@ def best_layer(study: StudySettings, run: RunSettings, trials: list[Trial]) -> s
     scores: dict[int, list[float]] = {}
     for checkpoint_trials in jobs_of(study, trials):
         checkpoint = checkpoint_trials[0].checkpoint
-        if not checkpoint_is_there(checkpoint, run.checkpoints_dir):
+        if checkpoint in BASELINES or not checkpoint_is_there(checkpoint, run.checkpoints_dir):
             continue
         drawn = [(trial, draw_clips(table, trial, study.corpus, study.seed)) for trial in checkpoint_trials]
         drawn = [(trial, clips) for trial, clips in drawn if isinstance(clips, TrialClips)]
@@ -250,7 +267,7 @@ def best_layer(study: StudySettings, run: RunSettings, trials: list[Trial]) -> s
 def print_plan(study: StudySettings, trials: list[Trial]) -> None:
     """What the YAML specifies."""
     sizes = {
-        "checkpoints": study.checkpoints,
+        "checkpoints": [*study.checkpoints, *(study.baselines or ())],
         "speakers": study.speakers,
         "emotions": study.emotions,
         "shots": study.shots,
@@ -260,6 +277,21 @@ def print_plan(study: StudySettings, trials: list[Trial]) -> None:
     print(f"{product} = {math.prod(map(len, sizes.values())):,} trials, mode {study.mode}")
     if len(trials) < math.prod(map(len, sizes.values())):
         print(f"{len(trials):,} of them chosen")
+
+
+def print_estimate(study: StudySettings, run: RunSettings, trials: list[Trial]) -> None:
+    """About how long it will take, where recordings and encoder are there to try it on."""
+    if not (run.data_dir and run.encoder and Path(run.data_dir).is_dir()):
+        return
+    place = workplace(study, run)
+    table, clips = open_clips(place)
+    drawn = [(trial, draw_clips(table, trial, study.corpus, study.seed)) for trial in trials]
+    possible = [(trial, chosen) for trial, chosen in drawn if isinstance(chosen, TrialClips)]
+    seconds = estimate_seconds(study, open_model(place, NO_CORPUS), clips, possible)
+    print(
+        f"{len(trials) - len(possible):,} trials lack shots; the rest take at most about "
+        f"{timedelta(seconds=round(seconds / run.processes))} with {run.processes} processes"
+    )
 
 
 def print_state(study: StudySettings, results: ResultsFile) -> dict[str, int]:

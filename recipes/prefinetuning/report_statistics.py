@@ -53,11 +53,13 @@ class StudyResults:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many trials the study specifies, and how many of them are in which state."""
-        specified = self.study["repetitions"]
-        for name in ("checkpoints", "speakers", "emotions", "shots"):
+        """How many trials the study specifies, baselines aside, and how many of them are in which state."""
+        checkpoints = [name for name in self.study["checkpoints"] if name in self.combinations]
+        specified = self.study["repetitions"] * len(checkpoints)
+        for name in ("speakers", "emotions", "shots"):
             specified *= len(self.study[name])
-        states = {status: int((self.trials["status"] == status).sum()) for status in (FINISHED, LACKING_SHOTS, FAILED)}
+        found = self.trials.loc[self.trials["checkpoint"].isin(checkpoints), "status"]
+        states = {status: int((found == status).sum()) for status in (FINISHED, LACKING_SHOTS, FAILED)}
         return {"specified": specified, **states, "not_run": specified - sum(states.values())}
 
     @property
@@ -109,10 +111,11 @@ def read_results(path: Path) -> StudyResults:
             f"{path}: {strange} trials have another status than {FINISHED}, {LACKING_SHOTS} and {FAILED}, or are finished "
             "without a macro_f1 in 0..1: delete these rows and run few_shot.py again"
         )
-    inside = trials["repetition"].between(0, study["repetitions"] - 1)
-    for column in ("checkpoint", "speaker", "emotion"):
+    inside = trials["repetition"].between(0, study["repetitions"] - 1) & trials["k"].isin(study["shots"])
+    for column in ("speaker", "emotion"):
         inside &= trials[column].isin(study[f"{column}s"])
-    inside &= trials["k"].isin(study["shots"])
+    combinations = {combination_name(corpora) for corpora in power_set(study["corpora"])}
+    inside &= trials["checkpoint"].isin(study["checkpoints"]) | ~trials["checkpoint"].isin(combinations)
     return StudyResults(study, trials[inside], int((~inside).sum()))
 
 
@@ -214,7 +217,7 @@ def language_of_speakers(study: dict[str, Any]) -> dict[str, str]:
 
 def baseline_numbers(results: StudyResults) -> pd.DataFrame:
     """The means that pre-finetuning has to beat, by k: always no, no pre-finetuning, and the study's other baselines."""
-    others = [name for name in results.study["checkpoints"] if name not in results.combinations]
+    others = sorted(set(results.trials["checkpoint"]) - set(results.combinations))
     rows = []
     for model in (CONSTANT, NO_CORPUS, *others):
         for k in results.study["shots"]:

@@ -15,6 +15,8 @@ from paravox.recipes.prefinetuning.corpora import combination_name, power_set, r
 MODES = ("full", "head", "top_layers")
 SELECTIONS = ("evaluation", "last")
 LAYER_CHOICES = ("last", "evaluation")
+COMPARE_2016 = "compare_2016"
+BASELINES = (COMPARE_2016,)
 # Of the corpus with these speakers: the first ten speak Mandarin (Zhou et al. 2021).
 ESD_LANGUAGES = {"Mandarin": [f"{n:04}" for n in range(1, 11)], "English": [f"{n:04}" for n in range(11, 21)]}
 
@@ -53,6 +55,10 @@ class StudySettings:
     repetitions: int = field(default=3, metadata={"help": "How often a trial is repeated with other clips."})
     combinations: list[str] | None = field(
         default=None, metadata={"help": "Only these checkpoints, such as none and emodb+ased; all by default."}
+    )
+    baselines: list[str] | None = field(
+        default=None,
+        metadata={"help": "Also run these beside the checkpoints: compare_2016, its features and a dense network."},
     )
     corpus: str = field(default="esd", metadata={"help": "The few-shot corpus."})
     languages: dict | None = field(
@@ -109,6 +115,9 @@ class StudySettings:
             raise ConfigError("top_layers (how many layers learn) goes with mode: top_layers and with no other")
         if self.layer not in LAYER_CHOICES and not self.layer.isdigit():
             raise ConfigError(f"layer {self.layer!r}: use a number from 0, {' or '.join(LAYER_CHOICES)}")
+        unknown = [name for name in self.baselines or () if name not in BASELINES]
+        if unknown:
+            raise ConfigError(f"baseline {unknown[0]!r} is not known: use {', '.join(BASELINES)}")
         strange = [name for name in self.combinations or () if name not in self._all_checkpoints()]
         if strange:
             raise ConfigError(f"combination {strange[0]!r} is none of {', '.join(self._all_checkpoints())}")
@@ -130,12 +139,11 @@ class StudySettings:
         return {speaker: known[speaker] for speaker in self.speakers if speaker in known}
 
     def grid(self) -> list[Trial]:
-        """All trials: checkpoints x speakers x emotions x shots x repetitions."""
+        """All trials: checkpoints and baselines x speakers x emotions x shots x repetitions."""
+        models = [*self.checkpoints, *(self.baselines or ())]
         return [
             Trial(*cell)
-            for cell in itertools.product(
-                self.checkpoints, self.speakers, self.emotions, self.shots, range(self.repetitions)
-            )
+            for cell in itertools.product(models, self.speakers, self.emotions, self.shots, range(self.repetitions))
         ]
 
     def description(self) -> dict[str, Any]:

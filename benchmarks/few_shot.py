@@ -1,0 +1,264 @@
+"""Rows few_shot_encoding, few_shot_heads and few_shot_full: the study's engine against doing each thing plainly.
+
+    python benchmarks/few_shot.py --encoder WHISPER_BASE --data_dir NEMO
+
+- encoding: every clip of a speaker from its file to its pooled states, against the bare encoder's forward on the same
+  clips, decoded and turned into features beforehand, in the same batches.
+- heads: all logistic regressions of a checkpoint at once, against scikit-learn's one by one, on the same features.
+- full: trials that train the whole encoder, against one `transformers.Trainer` a trial with the same model at the
+  clips' own length; beside it, for one epoch, the stock class, which pads to 30 s.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from timing import record, side_by_side
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainingArguments,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForAudioClassification,
+)
+
+from paravox.modeling.audio import load_audio
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.recipes.prefinetuning.encoding import TRIAL_TASK, Clips, LayerStates, open_checkpoint_model
+from paravox.recipes.prefinetuning.study import StudySettings, TrialClips, draw_clips, read_speakers, trial_seed
+from paravox.recipes.prefinetuning.trials import run_head_trials, run_trained_trial, standardise, trial_model
+
+EMOTIONS = ["angry", "happy", "neutral", "sad", "surprise"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", required=True, help="folder or name of a Whisper")
+    parser.add_argument("--data_dir", required=True, help="a corpus laid out as ESD")
+    parser.add_argument("--speakers", nargs="+", default=["0021", "0022"], help="whose clips and trials are used")
+    parser.add_argument("--repeats", type=int, default=3, help="of the encoding")
+    parser.add_argument("--trials", type=int, default=6, help="in mode full")
+    parser.add_argument("--max_epochs", type=int, default=10, help="of a trial in mode full")
+    parser.add_argument("--rows", nargs="+", default=["encoding", "heads", "full"], help="which to measure")
+    arguments = parser.parse_args()
+    # A speaker of the default study, at the settings of its grid.
+    study = StudySettings(
+        corpora=["none_needed"], speakers=arguments.speakers, emotions=EMOTIONS, shots=[2, 4, 8, 16, 24, 32, 64]
+    )
+    study.max_epochs = study.patience = arguments.max_epochs
+    table = read_speakers(study, arguments.data_dir)
+    extractor = Burst2VecFeatureExtractor.from_encoder(arguments.encoder)
+    model = open_checkpoint_model("none", None, arguments.encoder)
+    paths = table["path"].tolist()
+    if "encoding" in arguments.rows:
+        measure_encoding(model, paths, extractor, arguments.repeats)
+    drawn = [
+        (trial, draw_clips(table, trial, study.corpus, study.seed))
+        for trial in study.grid()
+        if trial.checkpoint == "none"
+    ]
+    drawn = [(trial, clips) for trial, clips in drawn if isinstance(clips, TrialClips)]
+    clips = Clips(paths, extractor)
+    if "heads" in arguments.rows:
+        states = LayerStates(clips, paths, None).encode(model.encoder, "encoding")
+        features = standardise(states[:, -1], np.flatnonzero(table["split"] == "train"))
+        measure_heads(features, drawn)
+    if "full" in arguments.rows:
+        few = [(trial, rows) for trial, rows in drawn if trial.k == 8 and trial.repetition == 0]
+        measure_full(model, clips, few[: arguments.trials], study, arguments.encoder)
+
+
+def measure_encoding(model, paths: list[str], extractor: Burst2VecFeatureExtractor, repeats: int) -> None:
+    ready = Clips(paths, extractor)
+    batches = [ready.batch(rows) for rows in ready.batches(np.arange(len(paths)))]
+
+    def ours() -> None:
+        LayerStates(Clips(paths, extractor), paths, None).encode(model.encoder, "encoding")
+
+    @torch.inference_mode()
+    def bare() -> None:
+        for inputs, mask in batches:
+            model.encoder.last_state(inputs, mask)
+
+    seconds, bare_seconds = side_by_side(ours, bare, repeats)
+    values = {
+        "ratio": round(seconds / bare_seconds, 3),
+        "ours": round(seconds, 2),
+        "alternative": round(bare_seconds, 2),
+    }
+    record("few_shot_encoding", values | {"unit": "seconds", "clips": len(paths)})
+
+
+def measure_heads(features: np.ndarray, drawn: list) -> None:
+    run_head_trials(features, drawn)
+    start = time.perf_counter()
+    rows = run_head_trials(features, drawn)
+    seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    scores = []
+    for _, clips in drawn:
+        head = LogisticRegression(tol=1e-8, max_iter=10_000).fit(features[clips.train], clips.train_labels)
+        predicted = head.predict(features[clips.test])
+        scores.append(f1_score(clips.test_labels, predicted, labels=[False, True], average="macro", zero_division=0))
+    alone = time.perf_counter() - start
+    values = {
+        "ratio": round(alone / seconds, 1),
+        "ours": round(len(drawn) / seconds),
+        "alternative": round(len(drawn) / alone),
+        "unit": "trials a second",
+        "mean_macro_f1": {
+            "ours": round(float(np.mean([row["macro_f1"] for row in rows])), 4),
+            "scikit-learn": round(float(np.mean(scores)), 4),
+        },
+    }
+    record("few_shot_heads", values)
+
+
+def measure_full(model, clips: Clips, drawn: list, study: StudySettings, encoder: str) -> None:
+    for _, rows in drawn:  # decoded once for both sides
+        for row in (*rows.train, *rows.evaluation, *rows.test):
+            clips.features(int(row))
+    ours, theirs = [], []
+    for trial, rows in drawn:  # by turns, so that a slow minute of the machine hits both
+        start = time.perf_counter()
+        ours.append((run_trained_trial(model, clips, trial, rows, study)["macro_f1"], time.perf_counter() - start))
+        start = time.perf_counter()
+        theirs.append((trainer_trial(model, clips, trial, rows, study), time.perf_counter() - start))
+        print(f"{trial.speaker} {trial.emotion}: ours {ours[-1]}, Trainer {theirs[-1]}")
+    per_hour = [3600 * len(side) / sum(seconds for _, seconds in side) for side in (ours, theirs)]
+    epoch = padded_epoch_seconds(clips, drawn[0][1], study, encoder)
+    differences = [first - second for (first, _), (second, _) in zip(ours, theirs, strict=True)]
+    values = {
+        "ratio": round(per_hour[0] / per_hour[1], 2),
+        "ours": round(per_hour[0], 1),
+        "alternative": round(per_hour[1], 1),
+        "unit": "trials an hour",
+        "trials": len(drawn),
+        "max_epochs": study.max_epochs,
+        "padded_to_30_s": round(3600 / (epoch * study.max_epochs), 1),
+        "mean_macro_f1": {
+            "ours": round(statistics.mean(score for score, _ in ours), 4),
+            "Trainer": round(statistics.mean(score for score, _ in theirs), 4),
+            "standard_error_of_difference": round(statistics.stdev(differences) / len(differences) ** 0.5, 4),
+        },
+    }
+    record("few_shot_full", values)
+
+
+class FeatureDataset(torch.utils.data.Dataset):
+    """Clips of a trial for the Trainer."""
+
+    def __init__(self, features: list, labels: np.ndarray) -> None:
+        self.features, self.labels = features, labels
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, index: int) -> dict:
+        return {"features": self.features[index], "label": int(self.labels[index])}
+
+
+class TrialTrainer(Trainer):
+    """What a user writes to train our model with the stock Trainer."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = inputs.pop("labels")
+        logits = model(**inputs).logits
+        logits = logits[TRIAL_TASK.name] if isinstance(logits, dict) else logits
+        loss = torch.nn.functional.cross_entropy(logits, labels)
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        labels = inputs["labels"]
+        with torch.no_grad():
+            loss, output = self.compute_loss(model, dict(inputs), return_outputs=True)
+        return loss, output["logits"], labels
+
+
+def trainer_trial(checkpoint, clips: Clips, trial, rows: TrialClips, study: StudySettings) -> float:
+    """The same trial by one Trainer, at the clips' own length: its macro F1 on the test part."""
+    model = trial_model(checkpoint, trial, trial_seed(trial, study.seed))
+
+    def collate(items: list[dict]) -> dict:
+        longest = max(item["features"].shape[-1] for item in items)
+        inputs = torch.zeros(len(items), *items[0]["features"].shape[:-1], longest)
+        mask = torch.zeros(len(items), longest, dtype=torch.long)
+        for position, item in enumerate(items):
+            inputs[position, ..., : item["features"].shape[-1]] = torch.from_numpy(item["features"])
+            mask[position, : item["features"].shape[-1]] = 1
+        labels = torch.tensor([item["label"] for item in items])
+        return {model.main_input_name: inputs, "attention_mask": mask, "labels": labels}
+
+    return run_trainer(model, collate, clips.features, rows, study, study.max_epochs)
+
+
+def padded_epoch_seconds(clips: Clips, rows: TrialClips, study: StudySettings, encoder: str) -> float:
+    """Seconds of one epoch, its evaluation included, of the stock class, which takes clips padded to 30 s."""
+    config = WhisperConfig.from_pretrained(encoder, num_labels=2)
+    config.dtype = torch.float32
+    extractor = WhisperFeatureExtractor.from_pretrained(encoder)
+    model = WhisperForAudioClassification(config)
+
+    def features(row: int) -> np.ndarray:
+        return extractor(load_audio(clips.paths[row]), sampling_rate=16_000).input_features[0]
+
+    def collate(items: list[dict]) -> dict:
+        inputs = torch.from_numpy(np.stack([item["features"] for item in items]))
+        return {"input_features": inputs, "labels": torch.tensor([item["label"] for item in items])}
+
+    # Without the test part, which is scored once a trial and not once an epoch.
+    start = time.perf_counter()
+    run_trainer(model, collate, features, rows._replace(test=rows.test[:1], test_labels=rows.test_labels[:1]), study, 1)
+    return time.perf_counter() - start
+
+
+def run_trainer(model, collate, features, rows: TrialClips, study: StudySettings, epochs: int) -> float:
+    datasets = {
+        name: FeatureDataset([features(int(row)) for row in getattr(rows, name)], getattr(rows, f"{name}_labels"))
+        for name in ("train", "evaluation", "test")
+    }
+
+    def macro_f1(prediction) -> dict[str, float]:
+        answers = prediction.predictions.argmax(axis=1)
+        return {"macro_f1": f1_score(prediction.label_ids, answers, labels=[0, 1], average="macro", zero_division=0)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        args = TrainingArguments(
+            output_dir=folder,
+            use_cpu=True,
+            disable_tqdm=True,
+            num_train_epochs=epochs,
+            per_device_train_batch_size=study.batch_size,
+            per_device_eval_batch_size=32,
+            learning_rate=study.learning_rate,
+            warmup_steps=study.warmup,
+            max_grad_norm=0.0,
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            save_total_limit=1,
+            load_best_model_at_end=True,
+            metric_for_best_model="macro_f1",
+            remove_unused_columns=False,
+            label_names=["labels"],
+        )
+        trainer = TrialTrainer(
+            model,
+            args,
+            data_collator=collate,
+            train_dataset=datasets["train"],
+            eval_dataset=datasets["evaluation"],
+            compute_metrics=macro_f1,
+            callbacks=[EarlyStoppingCallback(study.patience)],
+        )
+        trainer.train()
+        return trainer.evaluate(datasets["test"])["eval_macro_f1"]
+
+
+if __name__ == "__main__":
+    main()
