@@ -1,5 +1,6 @@
 """The folder that a run writes to: one run at a time, and nothing of an earlier one is lost unasked."""
 
+import errno
 import fcntl
 import shutil
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
         overwrite (`bool`, *optional*, defaults to `False`): remove those instead of refusing.
 
     Raises:
-        ConfigError: if another run holds the folder, or an earlier one left checkpoints there.
+        ConfigError: if another run holds the folder, an earlier one left checkpoints there, or the disk is full before
+            the run is over.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
@@ -38,4 +40,28 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
                 f"output_dir {folder} holds {checkpoints[0].name} of an earlier run: go on with "
                 "--resume_from_checkpoint last, choose another folder, or remove it with --overwrite_output_dir"
             )
-        yield
+        try:
+            yield
+        except Exception as error:
+            if not _is_of_a_full_disk(error, folder):
+                raise
+            raise ConfigError(
+                f"no disk left for output_dir {folder} ({' '.join(str(error).split())[:120]}): free some and start it again "
+                "(train.py with --resume_from_checkpoint last), or choose another folder"
+            ) from error
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest of a run's checkpoints that was written to its end; None where there is none."""
+    # The Trainer writes its state last: a checkpoint without it was cut off.
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
+
+
+def _is_of_a_full_disk(error: Exception, folder: Path) -> bool:
+    """Whether a write failed for lack of space: the libraries that write weights do not all keep the error's number."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "no space left" in str(error).lower() or (
+        isinstance(error, (OSError, RuntimeError)) and shutil.disk_usage(folder).free < 2**20
+    )

@@ -80,6 +80,7 @@ def test_the_lower_layers_are_encoded_once_for_all_combinations(run, monkeypatch
     [
         (["--combination", "ased"], "combination names 'ased', the corpora are turev, emodb"),
         (["--combination", "emodb", "--power_set"], "either power_set or one combination, not both"),
+        (["--resume_from_checkpoint", "last"], "every combination goes on by itself"),
         (["--split_by", "speakers"], "split_by 'speakers': use speaker or random"),
     ],
 )

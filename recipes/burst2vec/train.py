@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformers import AutoConfig, set_seed
-from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType, get_last_checkpoint
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 
 from paravox.modeling.audio import load_audio
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
@@ -30,7 +30,7 @@ from paravox.recipes.baselines import constant_predictions
 from paravox.recipes.corpora.audio_cache import AudioCache
 from paravox.recipes.corpora.loading import load_corpus
 from paravox.recipes.corpora.oversampling import oversample
-from paravox.recipes.output_folder import claim_output_folder
+from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint
 from paravox.recipes.settings import parse_settings
 from paravox.recipes.tables import print_scores
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
@@ -291,7 +291,7 @@ def find_checkpoint(args: MultiTaskTrainingArguments) -> str | None:
     if asked in (None, "", False):
         return None
     folder = Path(args.output_dir) if asked == "last" else Path(asked)
-    found = get_last_checkpoint(folder) if asked == "last" and folder.is_dir() else str(folder)
+    found = last_whole_checkpoint(folder) if asked == "last" else str(folder)
     if found is None or not (Path(found) / "trainer_state.json").is_file():
         raise CheckpointError(
             f"resume_from_checkpoint {asked!r}: no checkpoint of the Trainer in {folder}: check the folder"

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 from transformers import Wav2Vec2FeatureExtractor, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from paravox.modeling.audio import load_audio
 from paravox.modeling.encoders import load_encoder_config
@@ -33,7 +32,7 @@ from paravox.modeling.modeling_prefinetuning import (
 from paravox.modeling.tasks import Task
 from paravox.recipes.baselines import constant_predictions
 from paravox.recipes.corpora.audio_cache import AudioCache
-from paravox.recipes.output_folder import claim_output_folder
+from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint
 from paravox.recipes.prefinetuning import few_shot
 from paravox.recipes.prefinetuning.corpora import (
     combination_name,
@@ -109,6 +108,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
     corpora_settings, settings, args = parse_settings(
         (CorporaSettings, PreFinetuningSettings, PreFinetuningTrainingArguments), argv
     )
+    if args.resume_from_checkpoint:
+        raise ConfigError("resume_from_checkpoint is not needed: every combination goes on by itself where it was")
     wanted = chosen_combinations(corpora_settings.corpora, settings)
     corpora = {name: open_corpus(name, corpora_settings, args.seed) for name in corpora_settings.corpora}
     output_dir = Path(args.output_dir)
@@ -186,7 +187,7 @@ def pre_finetune(
             lower_states.encode(name, alone, trainer)
         datasets = {split: lower_states.fill(split, list(corpora), dataset) for split, dataset in datasets.items()}
         trainer.train_dataset, trainer.eval_dataset = datasets["train"], datasets["validation"]
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(folder) if folder.is_dir() else None)
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     trainer.save_state()
     results = {"corpora": list(corpora), "steps": trainer.state.global_step, "seed": args.seed, "constant": {}}
     for split, title in SPLIT_TITLES.items():

@@ -82,11 +82,21 @@ class ResultsFile:
             return {Trial(*row) for row in connection.execute(query, (FAILED,))}
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Stores rows, all or none; a row whose trial is there takes its place."""
+        """Stores rows, all or none; a row whose trial is there takes its place.
+
+        Raises:
+            ConfigError: if the file cannot be written, such as on a full disk.
+        """
         names = ", ".join(f":{name}" for name in COLUMNS)
         filled = [dict.fromkeys(COLUMNS) | row for row in rows]
-        with closing(self._connect()) as connection, connection:
-            connection.executemany(f"INSERT OR REPLACE INTO trials VALUES ({names})", filled)
+        try:
+            with closing(self._connect()) as connection, connection:
+                connection.executemany(f"INSERT OR REPLACE INTO trials VALUES ({names})", filled)
+        except sqlite3.OperationalError as error:
+            raise ConfigError(
+                f"{self.path} cannot be written ({error}): free some disk or mend the folder, and start it again: what "
+                "is stored stays"
+            ) from error
 
     def table(self) -> pd.DataFrame:
         """All rows, in the order of their keys."""
