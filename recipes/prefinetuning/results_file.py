@@ -1,5 +1,6 @@
 """The results file of a few-shot study: SQLite, one row a trial; what stands in it is done, whatever was killed."""
 
+import gzip
 import json
 import sqlite3
 from collections.abc import Iterable
@@ -106,7 +107,9 @@ class ResultsFile:
     def export(self, path: Path) -> None:
         """Writes the rows without their timings as a compressed csv, the same bytes for the same rows."""
         table = self.table().drop(columns=list(_NOT_COMPARED))
-        table.to_csv(path, index=False, compression={"method": "gzip", "mtime": 0}, float_format="%.6g")
+        # Without the name and the time that a gzip header holds by default.
+        with open(path, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:
+            compressed.write(table.to_csv(index=False, float_format="%.6g").encode())
 
     def take_back(self, path: Path) -> int:
         """Adds the rows of an exported csv whose trials are not there yet; gives their number.
