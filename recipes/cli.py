@@ -10,6 +10,9 @@ COMMANDS = {
     "score": ("paravox.recipes.burst2vec.score", "score one or several saved models on a corpus"),
     "predict": ("paravox.recipes.burst2vec.predict", "predict emotion, age and origin of recordings"),
     "describe": ("paravox.recipes.corpora.describe", "show what a corpus holds"),
+    "prefinetune": ("paravox.recipes.prefinetuning.prefinetune", "pre-finetune an encoder on emotion corpora"),
+    "few_shot": ("paravox.recipes.prefinetuning.few_shot", "run the few-shot study"),
+    "report": ("paravox.recipes.prefinetuning.report", "make the study's figures and tables"),
 }
 
 
@@ -18,7 +21,7 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name not in COMMANDS:
         print("usage: paravox COMMAND ..., each with --help\n")
-        print("\n".join(f"  {command:10}{what}" for command, (_, what) in COMMANDS.items()))
+        print("\n".join(f"  {command:12}{what}" for command, (_, what) in COMMANDS.items()))
         sys.exit(0 if name in ("-h", "--help") else 2)
     try:
         import_module(COMMANDS[name][0]).main(sys.argv[2:])

@@ -101,6 +101,20 @@ def test_a_trial_is_the_same_alone_in_any_order_and_on_two_processes(run, mode):
         pd.testing.assert_series_equal(alone.loc[trial, RESULT], grid.loc[trial, RESULT])
 
 
+def test_ray_gives_the_same(run):
+    pytest.importorskip("ray", reason="the ray extra is not installed")
+    options = [*HEAD, "--only", "checkpoint=none,emodb"]
+    _, grid = run("grid", *options)
+    _, other = run("ray", *options, "--executor", "ray", "--processes", "2")
+    pd.testing.assert_frame_equal(other[RESULT], grid[RESULT])
+
+
+def test_without_ray_the_extra_is_named(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"pip install 'paravox\[ray\]', or use --executor processes"):
+        run("study", *HEAD, "--executor", "ray")
+
+
 def test_the_order_of_trials_does_not_matter(run, monkeypatch):
     _, grid = run("grid", *HEAD)
     jobs_of = few_shot.jobs_of
