@@ -4,8 +4,8 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from .encoders import check_encoder_type
-from .errors import CheckpointError, ConfigError
+from .encoders import check_format_version, parse_encoder_config
+from .errors import ConfigError
 from .tasks import Task, parse_tasks
 
 ADVERSARIAL_SCOPES = ("encoder", "extractor")
@@ -54,15 +54,8 @@ class Burst2VecConfig(PreTrainedConfig):
         format_version: int = FORMAT_VERSION,
         **kwargs,
     ) -> None:
-        if format_version > FORMAT_VERSION:
-            raise CheckpointError(
-                f"this config has format_version {format_version}, this paravox knows up to {FORMAT_VERSION}: "
-                "upgrade paravox"
-            )
-        if encoder is None:
-            raise ConfigError("Burst2VecConfig needs an encoder: pass the config of one, such as HubertConfig()")
-        check_encoder_type(encoder.get("model_type") if isinstance(encoder, dict) else encoder.model_type)
-        self.encoder = AutoConfig.for_model(**encoder) if isinstance(encoder, dict) else encoder
+        check_format_version(format_version, FORMAT_VERSION)
+        self.encoder = parse_encoder_config(encoder)
         self.tasks = [task.to_dict() for task in parse_tasks(tasks)]
         self.projection_size = _at_least("projection_size", projection_size, 1)
         self.feature_size = _at_least("feature_size", feature_size, 1)

@@ -4,8 +4,8 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from .encoders import check_encoder_type
-from .errors import CheckpointError, ConfigError
+from .encoders import check_format_version, parse_encoder_config
+from .errors import ConfigError
 from .tasks import Task, parse_tasks
 
 FORMAT_VERSION = 1
@@ -37,18 +37,9 @@ class EncoderPreFinetuningConfig(PreTrainedConfig):
         format_version: int = FORMAT_VERSION,
         **kwargs,
     ) -> None:
-        if format_version > FORMAT_VERSION:
-            raise CheckpointError(
-                f"this config has format_version {format_version}, this paravox knows up to {FORMAT_VERSION}: "
-                "upgrade paravox"
-            )
-        if encoder is None:
-            raise ConfigError(
-                f"{type(self).__name__} needs an encoder: pass the config of one, such as Wav2Vec2Config()"
-            )
-        model_type = encoder.get("model_type") if isinstance(encoder, dict) else encoder.model_type
-        self._check_encoder(model_type)
-        self.encoder = AutoConfig.for_model(**encoder) if isinstance(encoder, dict) else encoder
+        check_format_version(format_version, FORMAT_VERSION)
+        self.encoder = parse_encoder_config(encoder)
+        self._check_encoder()
         parsed = parse_tasks(tasks)
         strange = [task for task in parsed if task.kind != "classes"]
         if strange:
@@ -62,8 +53,8 @@ class EncoderPreFinetuningConfig(PreTrainedConfig):
         self.format_version = format_version
         super().__init__(**kwargs)
 
-    def _check_encoder(self, model_type: str | None) -> None:
-        check_encoder_type(model_type)
+    def _check_encoder(self) -> None:
+        """For a class that takes fewer encoders."""
 
 
 class Wav2Vec2PreFinetuningConfig(EncoderPreFinetuningConfig):
@@ -75,10 +66,11 @@ class Wav2Vec2PreFinetuningConfig(EncoderPreFinetuningConfig):
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
 
-    def _check_encoder(self, model_type: str | None) -> None:
-        if model_type != "wav2vec2":
+    def _check_encoder(self) -> None:
+        found = self.encoder.model_type
+        if found != "wav2vec2":
             raise ConfigError(
-                f"Wav2Vec2ForPreFinetuning takes a wav2vec2 encoder, found {model_type!r}: use EncoderForPreFinetuning"
+                f"Wav2Vec2ForPreFinetuning takes a wav2vec2 encoder, found {found!r}: use EncoderForPreFinetuning"
             )
 
 

@@ -177,6 +177,26 @@ def check_encoder_type(model_type: str | None) -> None:
         raise ConfigError(f"encoder of model_type {model_type!r} is not supported: use one of {', '.join(known)}")
 
 
+def parse_encoder_config(encoder: Any) -> Any:
+    """The config of an encoder, given as one or as plain data.
+
+    Raises:
+        ConfigError: if there is none, or no seam knows it.
+    """
+    if encoder is None:
+        raise ConfigError("the config needs an encoder: pass the config of one, such as HubertConfig()")
+    check_encoder_type(encoder.get("model_type") if isinstance(encoder, dict) else encoder.model_type)
+    return AutoConfig.for_model(**encoder) if isinstance(encoder, dict) else encoder
+
+
+def check_format_version(found: int, known: int) -> None:
+    """Raises [`CheckpointError`] for a config that a newer paravox has written."""
+    if found > known:
+        raise CheckpointError(
+            f"this config has format_version {found}, this paravox knows up to {known}: upgrade paravox"
+        )
+
+
 def build_encoder(config) -> SpeechEncoder:
     """An encoder with random weights.
 

@@ -1,11 +1,14 @@
-"""What every model around a pre-trained encoder shares: strict loading, and freezing the encoder or its lower layers."""
+"""What every model around a pre-trained encoder shares: strict loading, freezing, pooling over time."""
 
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 
-from .encoders import SpeechEncoder, open_checkpoint
+from .encoders import SpeechEncoder, load_encoder_config, load_encoder_weights, open_checkpoint
 from .errors import CheckpointError, ConfigError
+from .pooling import masked_mean
+from .tasks import Task
 
 
 class ModelWithEncoder(PreTrainedModel):
@@ -18,6 +21,36 @@ class ModelWithEncoder(PreTrainedModel):
     accepts_loss_kwargs = False
 
     encoder: SpeechEncoder
+    tasks: dict[str, Task]
+
+    @classmethod
+    def from_encoder(
+        cls,
+        name_or_path: str,
+        tasks: list[Task | dict[str, Any]],
+        hub_options: dict[str, Any] | None = None,
+        **settings,
+    ) -> "ModelWithEncoder":
+        """A model with a pre-trained encoder and new layers on it.
+
+        Args:
+            name_or_path (`str`): a folder or Hub name of wav2vec 2.0, HuBERT, WavLM or Whisper, with or without a head.
+            tasks (list): what to predict.
+            hub_options (`dict`, *optional*): passed to `from_pretrained`, such as `revision` or `token`.
+            settings: further fields of the model's config.
+
+        Raises:
+            CheckpointError: if there is no encoder at that place or a weight of it is missing.
+            ConfigError: if the settings do not fit.
+        """
+        hub_options = hub_options or {}
+        encoder_config = load_encoder_config(name_or_path, **hub_options)
+        encoder_config.dtype = torch.float32
+        if settings.get("layer_weights") and hasattr(encoder_config, "layerdrop"):
+            encoder_config.layerdrop = 0.0  # a layer that was skipped has no state to weigh
+        model = cls(cls.config_class(encoder=encoder_config, tasks=tasks, **settings))
+        load_encoder_weights(model.encoder, name_or_path, **hub_options)
+        return model
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
@@ -84,6 +117,47 @@ class ModelWithEncoder(PreTrainedModel):
         if mode and self.encoder_is_frozen:
             self.encoder.eval()
         return self
+
+    @property
+    def pools_every_layer(self) -> bool:
+        """Whether the model looks at all the encoder's layers, or at the last one alone."""
+        return False
+
+    def pool(
+        self,
+        *,
+        input_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The encoder's states, averaged over the real frames of each clip; arguments as in `forward`.
+
+        Returns:
+            `torch.Tensor` of shape `(batch, layers, hidden)`: every layer, or the last one alone.
+
+        Raises:
+            ConfigError: if there is no input of the encoder's kind.
+        """
+        inputs = input_values if self.main_input_name == "input_values" else input_features
+        if inputs is None:
+            raise ConfigError(
+                f"this model's encoder takes {self.main_input_name}: use the feature extractor saved beside it"
+            )
+        if attention_mask is None:
+            attention_mask = torch.ones(inputs.shape[0], inputs.shape[-1], dtype=torch.long, device=inputs.device)
+        if self.pools_every_layer:
+            states = self.encoder.layer_states(inputs, attention_mask)
+        else:
+            states = [self.encoder.last_state(inputs, attention_mask)]
+        frame_mask = self.encoder.frame_mask(attention_mask, states[0].shape[1])
+        return torch.stack([masked_mean(state, frame_mask) for state in states], dim=1)
+
+    def check_labels(self, task: str | None, labels: dict[str, torch.Tensor]) -> None:
+        """Raises [`ConfigError`] where labels come without one of the model's tasks, or not those of it."""
+        if task not in self.tasks or task not in labels:
+            raise ConfigError(
+                f"task {task!r} with labels of {sorted(labels)}: name one of {list(self.tasks)} and its labels"
+            )
 
     @classmethod
     def _check_model_type(cls, name_or_path: str, hub_options: dict[str, Any]) -> None:

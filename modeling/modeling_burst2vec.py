@@ -8,12 +8,11 @@ from torch import nn
 from transformers.utils import ModelOutput
 
 from .configuration_burst2vec import Burst2VecConfig
-from .encoders import build_encoder, encoder_shape, load_encoder_config, load_encoder_weights
-from .errors import ConfigError
+from .encoders import build_encoder, encoder_shape
 from .gradient_reversal import reverse_gradient
 from .losses import UNKNOWN_CLASS, at_least_float32, cross_entropy_loss, known_rows, task_loss
 from .model_with_encoder import ModelWithEncoder
-from .pooling import LayerWeights, masked_mean
+from .pooling import LayerWeights
 from .tasks import Task, parse_tasks
 
 
@@ -78,6 +77,10 @@ class Burst2VecForMultiTask(ModelWithEncoder):
             self.discriminator = nn.Sequential(Extractor(size, size, config.dropout), nn.Linear(size, len(self.tasks)))
         self.post_init()
 
+    @property
+    def pools_every_layer(self) -> bool:
+        return self.layer_weights is not None
+
     def _extractor(self) -> Extractor:
         return Extractor(self.config.projection_size, self.config.feature_size, self.config.dropout)
 
@@ -85,35 +88,6 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         super()._init_weights(module)
         if isinstance(module, LayerWeights):
             nn.init.zeros_(module.scores)
-
-    @classmethod
-    def from_encoder(
-        cls,
-        name_or_path: str,
-        tasks: list[Task | dict[str, Any]],
-        hub_options: dict[str, Any] | None = None,
-        **settings,
-    ) -> "Burst2VecForMultiTask":
-        """A model with a pre-trained encoder and new heads.
-
-        Args:
-            name_or_path (`str`): a folder or Hub name of wav2vec 2.0, HuBERT, WavLM or Whisper, with or without a head.
-            tasks (list): what to predict.
-            hub_options (`dict`, *optional*): passed to `from_pretrained`, such as `revision` or `token`.
-            settings: further fields of [`Burst2VecConfig`].
-
-        Raises:
-            CheckpointError: if there is no encoder at that place or a weight of it is missing.
-            ConfigError: if the settings do not fit.
-        """
-        hub_options = hub_options or {}
-        encoder_config = load_encoder_config(name_or_path, **hub_options)
-        encoder_config.dtype = torch.float32
-        if settings.get("layer_weights") and hasattr(encoder_config, "layerdrop"):
-            encoder_config.layerdrop = 0.0  # a layer that was skipped has no state to weigh
-        model = cls(Burst2VecConfig(encoder=encoder_config, tasks=tasks, **settings))
-        load_encoder_weights(model.encoder, name_or_path, **hub_options)
-        return model
 
     def forward(
         self,
@@ -141,8 +115,9 @@ class Burst2VecForMultiTask(ModelWithEncoder):
             ConfigError: if the input is of another kind than the encoder's, or labels come without their task.
         """
         if pooled_states is None:
-            inputs = input_values if self.main_input_name == "input_values" else input_features
-            pooled_states = self.pool(inputs, attention_mask)
+            pooled_states = self.pool(
+                input_values=input_values, input_features=input_features, attention_mask=attention_mask
+            )
         representations = self.represent(pooled_states)
         logits = {name: self.heads[name](joint) for name, joint in representations["joint"].items()}
         output = Burst2VecOutput(
@@ -152,35 +127,9 @@ class Burst2VecForMultiTask(ModelWithEncoder):
             pooled_states=pooled_states,
         )
         if labels is not None:
-            if task not in self.tasks or task not in labels:
-                raise ConfigError(
-                    f"task {task!r} with labels of {sorted(labels)}: name one of {list(self.tasks)} and its labels"
-                )
+            self.check_labels(task, labels)
             output.loss, output.loss_terms = self._loss(self.tasks[task], representations, logits[task], labels[task])
         return output
-
-    def pool(self, inputs: torch.Tensor | None, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """The encoder's states, averaged over the real frames of each clip.
-
-        Returns:
-            `torch.Tensor` of shape `(batch, layers, hidden)`: every layer where the model has layer weights, otherwise
-            the last one alone.
-
-        Raises:
-            ConfigError: if there is no input of the encoder's kind.
-        """
-        if inputs is None:
-            raise ConfigError(
-                f"this model's encoder takes {self.main_input_name}: use the feature extractor saved beside it"
-            )
-        if attention_mask is None:
-            attention_mask = torch.ones(inputs.shape[0], inputs.shape[-1], dtype=torch.long, device=inputs.device)
-        if self.layer_weights is None:
-            states = [self.encoder.last_state(inputs, attention_mask)]
-        else:
-            states = self.encoder.layer_states(inputs, attention_mask)
-        frame_mask = self.encoder.frame_mask(attention_mask, states[0].shape[1])
-        return torch.stack([masked_mean(state, frame_mask) for state in states], dim=1)
 
     def represent(self, pooled_states: torch.Tensor) -> dict[str, Any]:
         """The representations of a batch, from its pooled states `(batch, layers, hidden)`."""

@@ -4,7 +4,6 @@ import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -12,19 +11,12 @@ from transformers import Wav2Vec2ForSequenceClassification, Wav2Vec2Model
 from transformers.utils import ModelOutput
 
 from .configuration_prefinetuning import EncoderPreFinetuningConfig, Wav2Vec2PreFinetuningConfig
-from .encoders import (
-    SpeechEncoder,
-    WaveformEncoder,
-    build_encoder,
-    encoder_shape,
-    load_encoder_config,
-    load_encoder_weights,
-)
+from .encoders import SpeechEncoder, WaveformEncoder, build_encoder, encoder_shape
 from .errors import ConfigError
 from .losses import at_least_float32, task_loss
 from .model_with_encoder import ModelWithEncoder
 from .pooling import masked_mean
-from .tasks import Task, parse_tasks
+from .tasks import parse_tasks
 
 
 @dataclass
@@ -60,33 +52,6 @@ class PreFinetuningModel(ModelWithEncoder):
         )
         self.post_init()
 
-    @classmethod
-    def from_encoder(
-        cls,
-        name_or_path: str,
-        tasks: list[Task | dict[str, Any]],
-        hub_options: dict[str, Any] | None = None,
-        **settings,
-    ) -> "PreFinetuningModel":
-        """A model with a pre-trained encoder, a new projector and new heads.
-
-        Args:
-            name_or_path (`str`): a folder or Hub name of an encoder, with or without a head.
-            tasks (list): one per corpus.
-            hub_options (`dict`, *optional*): passed to `from_pretrained`, such as `revision` or `token`.
-            settings: further fields of the config.
-
-        Raises:
-            CheckpointError: if there is no encoder at that place or a weight of it is missing.
-            ConfigError: if the settings do not fit.
-        """
-        hub_options = hub_options or {}
-        encoder_config = load_encoder_config(name_or_path, **hub_options)
-        encoder_config.dtype = torch.float32
-        model = cls(cls.config_class(encoder=encoder_config, tasks=tasks, **settings))
-        load_encoder_weights(model.encoder, name_or_path, **hub_options)
-        return model
-
     def forward(
         self,
         input_values: torch.Tensor | None = None,
@@ -115,8 +80,9 @@ class PreFinetuningModel(ModelWithEncoder):
             states = self.encoder.upper_states(lower_states, attention_mask.bool(), self.frozen_lower_layers)[-1]
             pooled = masked_mean(states, attention_mask.bool())
         else:
-            inputs = input_values if self.main_input_name == "input_values" else input_features
-            pooled = self.pool(inputs, attention_mask)
+            pooled = self.pool(input_values=input_values, input_features=input_features, attention_mask=attention_mask)[
+                :, -1
+            ]
         projected = self.projector(pooled)
         logits = {name: head(projected) for name, head in self.heads.items()}
         output = PreFinetuningOutput(
@@ -125,10 +91,7 @@ class PreFinetuningModel(ModelWithEncoder):
             pooled_states=pooled,
         )
         if labels is not None:
-            if task not in self.tasks or task not in labels:
-                raise ConfigError(
-                    f"task {task!r} with labels of {sorted(labels)}: name one of {list(self.tasks)} and its labels"
-                )
+            self.check_labels(task, labels)
             output.loss_terms = {"cross_entropy": task_loss(self.tasks[task], logits[task], labels[task])}
             output.loss = self.task_loss(task, logits[task], labels[task])
         return output
@@ -147,21 +110,6 @@ class PreFinetuningModel(ModelWithEncoder):
             `torch.Tensor`: a scalar.
         """
         return task_loss(self.tasks[task], logits, labels) / math.log(self.tasks[task].outputs)
-
-    def pool(self, inputs: torch.Tensor | None, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """The encoder's last layer, averaged over the real frames of each clip: `(batch, hidden)`.
-
-        Raises:
-            ConfigError: if there is no input of the encoder's kind.
-        """
-        if inputs is None:
-            raise ConfigError(
-                f"this model's encoder takes {self.main_input_name}: use the feature extractor saved beside it"
-            )
-        if attention_mask is None:
-            attention_mask = torch.ones(inputs.shape[0], inputs.shape[-1], dtype=torch.long, device=inputs.device)
-        states = self.encoder.last_state(inputs, attention_mask)
-        return masked_mean(states, self.encoder.frame_mask(attention_mask, states.shape[1]))
 
 
 class EncoderForPreFinetuning(PreFinetuningModel):

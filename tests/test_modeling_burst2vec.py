@@ -338,7 +338,7 @@ def test_pooled_states_stand_for_the_input(make_model, make_inputs, labels, laye
     if layer_weights:
         torch.nn.init.normal_(model.layer_weights.scores, generator=torch.Generator().manual_seed(1))
     inputs = make_inputs(seconds=(0.3, 0.2, 0.25, 0.1, 0.3, 0.2))
-    pooled = model.pool(inputs["input_values"], inputs["attention_mask"])
+    pooled = model.pool(**inputs)
     assert pooled.shape == (6, 3 if layer_weights else 1, 32)
     direct = model(**inputs, task="age", labels=labels)
     again = model(pooled_states=pooled, task="age", labels=labels)

@@ -30,4 +30,4 @@ class Burst2VecTrainer(MultiTaskTrainer):
 
     @staticmethod
     def _pool(model, inputs):
-        return {"pooled_states": model.pool(inputs[model.main_input_name], inputs["attention_mask"])}
+        return {"pooled_states": model.pool(**inputs)}
