@@ -28,7 +28,7 @@ from paravox.recipes.prefinetuning.study import StudySettings, Trial, draw_clips
 from paravox.recipes.prefinetuning.trials import run_head_trials, standardise, trial_model
 
 CONFIGS = Path(few_shot.__file__).parent / "configs"
-FEW_SHOT_CONFIGS = [CONFIGS / f"{name}.yaml" for name in ("paper_few_shot", "open_few_shot")]
+FEW_SHOT_CONFIGS = [CONFIGS / f"{name}.yaml" for name in ("paper_few_shot", "open_few_shot", "open_few_shot_full")]
 STUDY = ["--corpora", "emodb", "turev", "--speakers", "0001", "0011", "--emotions", "angry", "happy"]
 STUDY += ["--shots", "2", "4", "8", "--repetitions", "2"]
 HEAD = ["--mode", "head", "--threads", "1"]
@@ -71,7 +71,7 @@ def table(output_dir):
 
 @pytest.mark.parametrize("config", FEW_SHOT_CONFIGS, ids=lambda path: path.stem)
 def test_a_dry_run_counts_from_the_yaml_alone(config, capsys):
-    specified = {"paper_few_shot": 33_600, "open_few_shot": 15_120}[config.stem]
+    specified = {"paper_few_shot": 33_600, "open_few_shot": 15_120, "open_few_shot_full": 24}[config.stem]
     assert few_shot.main(["--config", str(config), "--dry_run"]) == {"specified": specified}
     assert f"= {specified:,} trials" in capsys.readouterr().out and not list(Path().iterdir())
 
