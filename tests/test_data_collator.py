@@ -1,0 +1,49 @@
+"""Batches: padded to their longest, labels of the batch's task alone, repeated clips hidden from the loss."""
+
+import numpy as np
+import torch
+from transformers import Wav2Vec2FeatureExtractor
+
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.trainers.data_collator import MultiTaskCollator
+from paravox.trainers.multi_task_dataset import ClipDraw
+
+COLLATE = MultiTaskCollator(Burst2VecFeatureExtractor(Wav2Vec2FeatureExtractor(do_normalize=False).to_dict()))
+
+
+def item(index, samples=800, task="age", counted=True, **content):
+    audio = (np.full(samples, 0.1 * (index + 1), np.float32), 16_000)
+    labels = {"age": np.float32(20 + index), "country": np.int64(index), "emotion": np.float32([0.1, 0.2])}
+    return {"draw": ClipDraw(index, task, 0, counted), "labels": labels, **(content or {"audio": audio})}
+
+
+def test_clips_are_padded_to_the_longest_of_their_batch():
+    batch = COLLATE([item(0, 500), item(1, 800)])
+    assert batch["input_values"].shape == (2, 800) and batch["attention_mask"].sum(dim=1).tolist() == [500, 800]
+    assert (batch["input_values"][0, 500:] == 0).all() and (batch["input_values"][0, :500] == 0.1).all()
+    assert batch["index"].tolist() == [0, 1] and batch["task"] == "age"
+    assert batch["labels"]["age"].tolist() == [20, 21] and list(batch["labels"]) == ["age"]
+
+
+def test_labels_of_repeated_clips_are_unknown():
+    for task, unknown in (("age", torch.isnan), ("country", lambda labels: labels == -100), ("emotion", torch.isnan)):
+        labels = COLLATE([item(0, task=task), item(1, task=task, counted=False)])["labels"][task]
+        assert unknown(labels).reshape(2, -1).all(dim=1).tolist() == [False, True]
+
+
+def test_without_a_task_there_are_no_labels():
+    batch = COLLATE([item(0, task=None)])
+    assert set(batch) == {"input_values", "attention_mask", "index"}
+
+
+def test_pooled_states_are_stacked():
+    states = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    batch = COLLATE([item(n, pooled_states=states[n]) for n in range(2)])
+    np.testing.assert_array_equal(batch["pooled_states"].numpy(), states)
+    assert "input_values" not in batch
+
+
+def test_lower_states_are_padded_with_a_mask_of_their_frames():
+    batch = COLLATE([item(n, lower_states=np.ones((frames, 4), np.float32)) for n, frames in enumerate((2, 5))])
+    assert batch["lower_states"].shape == (2, 5, 4) and batch["lower_states"].sum(dim=(1, 2)).tolist() == [8, 20]
+    assert batch["attention_mask"].tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
