@@ -14,13 +14,14 @@ def print_scores(title: str, rows: dict[str, dict[str, dict[str, float]]]) -> No
         rows (`dict`): scores by row, split and metric name, such as `rows["constant"]["val"]["age_mae"]`.
     """
     table = Table(title=title, title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     columns = list(dict.fromkeys((split, name) for row in rows.values() for split in row for name in row[split]))
     for split, name in columns:
         table.add_column(f"{split}\n{_metric_title(name)}", justify="right")
     for label, row in rows.items():
         table.add_row(label, *(_number(row.get(split, {}).get(name)) for split, name in columns))
-    Console(width=max(80, 18 + 12 * len(columns))).print(table)
+    longest = max(map(len, rows), default=0)
+    Console(width=max(80, 6 + longest + 14 * len(columns))).print(table)
 
 
 def _metric_title(name: str) -> str:

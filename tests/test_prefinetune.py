@@ -33,6 +33,7 @@ def run(open_corpora, saved_encoders):
 def test_every_yaml_runs_the_power_set(config, run, capsys):
     results = run(config, "--power_set")
     assert list(results) == ["turev", "emodb", "emodb+turev"]
+    assert json.loads(Path("run/results.json").read_text()) == results
     assert results == {name: json.loads(Path(f"run/{name}/results.json").read_text()) for name in results}
     both = results["emodb+turev"]
     assert both["steps"] == 2 and {"emodb_uar", "turev_uar", "loss"} <= set(both["val"])

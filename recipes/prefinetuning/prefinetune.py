@@ -7,7 +7,7 @@
 Every field below and every argument of the Trainer is a key of the YAML and an option of the command line. Each
 combination leaves `output_dir/<combination>/`: `model/` (opens by from_pretrained; for wav2vec 2.0 also
 `sequence_classification/<corpus>/`, which the stock class opens) and `results.json`. A combination that has these is
-skipped, so that a power set that was stopped goes on where it was.
+skipped, so that a power set that was stopped goes on where it was. `output_dir/results.json` has them all.
 """
 
 import copy
@@ -128,6 +128,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
                 results[name] = json.loads(done.read_text())
             if settings.few_shot_config:
                 run_few_shot_trials(name, settings, output_dir)
+    (output_dir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     print_results(results)
     return results
 
@@ -265,14 +266,19 @@ def save(model: PreFinetuningModel, extractor: Burst2VecFeatureExtractor, folder
 
 
 def print_results(results: dict[str, dict]) -> None:
-    """One table a split title: recall of every corpus, by combination."""
-    rows = {}
-    for name, result in results.items():
-        rows[name] = {title: result[title] for title in SPLIT_TITLES.values()}
-    if rows:
-        widest = max(results.values(), key=lambda result: len(result["corpora"]))
-        rows = {f"constant ({combination_name(widest['corpora'])})": widest["constant"], **rows}
-        print_scores("Unweighted average recall by pre-finetuning corpus", rows)
+    """Recall of every corpus on Val and Test, a row a combination."""
+    if not results:
+        return
+    widest = max(results.values(), key=lambda result: len(result["corpora"]))
+    rows = {"constant prediction": widest["constant"], **results}
+    only_recall = {
+        name: {
+            title: {key: value for key, value in row[title].items() if key.endswith("_uar")}
+            for title in SPLIT_TITLES.values()
+        }
+        for name, row in rows.items()
+    }
+    print_scores("Unweighted average recall by pre-finetuning corpus", only_recall)
 
 
 if __name__ == "__main__":
