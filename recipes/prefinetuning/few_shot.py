@@ -296,8 +296,11 @@ def print_estimate(study: StudySettings, run: RunSettings, trials: list[Trial]) 
 
 def print_state(study: StudySettings, results: ResultsFile) -> dict[str, int]:
     """How far the whole study is."""
-    counts = Counter(results.table()["status"])
-    state = {"specified": len(study.grid())} | {status: counts[status] for status in sorted(counts)}
+    grid = set(study.grid())
+    table = results.table()
+    trials = table[list(Trial._fields)].itertuples(index=False, name=None)
+    counts = Counter(status for trial, status in zip(trials, table["status"], strict=True) if trial in grid)
+    state = {"specified": len(grid)} | {status: counts[status] for status in sorted(counts)}
     print(f"{results.path}: " + ", ".join(f"{count:,} {status.replace('_', ' ')}" for status, count in state.items()))
     return state
 
