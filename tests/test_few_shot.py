@@ -178,7 +178,7 @@ def test_an_export_is_taken_back(run, monkeypatch):
     monkeypatch.setattr(few_shot, "run_job", None)  # nothing is left to run
     state, taken = run("second", *HEAD, "--resume_from", "trials.csv.gz")
     assert state["finished"] == 96
-    pd.testing.assert_frame_equal(taken[RESULT], whole[RESULT], check_dtype=False, atol=1e-6)
+    pd.testing.assert_frame_equal(taken[RESULT], whole[RESULT], check_dtype=False, check_exact=True)
 
 
 def test_trials_that_lack_shots_are_rows_that_say_so(run):

@@ -135,7 +135,8 @@ def select_trials(grid: list[Trial], only: list[str] | None) -> list[Trial]:
 def run_trials(study: StudySettings, run: RunSettings, trials: list[Trial], results: ResultsFile) -> None:
     """Runs what is missing; only this process writes the results file."""
     clips = read_speakers(study, run.data_dir)
-    missing = [trial for trial in trials if trial not in results.done()]
+    done = results.done()
+    missing = [trial for trial in trials if trial not in done]
     absent = [name for name in study.checkpoints if not checkpoint_is_there(name, run.checkpoints_dir)]
     if absent:
         waiting = sum(trial.checkpoint in absent for trial in missing)

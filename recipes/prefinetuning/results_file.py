@@ -109,7 +109,7 @@ class ResultsFile:
         table = self.table().drop(columns=list(_NOT_COMPARED))
         # Without the name and the time that a gzip header holds by default.
         with open(path, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:
-            compressed.write(table.to_csv(index=False, float_format="%.6g").encode())
+            compressed.write(table.to_csv(index=False).encode())
 
     def take_back(self, path: Path) -> int:
         """Adds the rows of an exported csv whose trials are not there yet; gives their number.
@@ -119,7 +119,7 @@ class ResultsFile:
         """
         if not path.is_file():
             raise ConfigError(f"resume_from {path}: no such file: give a csv that an earlier run exported")
-        table = pd.read_csv(path, dtype={"speaker": str, "predictions": str})
+        table = pd.read_csv(path, dtype={"speaker": str, "predictions": str}, float_precision="round_trip")
         if not set(COLUMNS) - set(_NOT_COMPARED) <= set(table.columns):
             raise ConfigError(f"resume_from {path} is no export of a results file: it lacks columns")
         table = table.astype(object).where(table.notna(), None)
