@@ -77,6 +77,19 @@ class Clips:
         return [rows[[draw.index for draw in draws]] for draws in sampler]
 
 
+def model_around(encoder: str, tasks: list[Task], projection_size: int = 256) -> PreFinetuningModel:
+    """A model for pre-finetuning around a published encoder: of the paper's class for wav2vec 2.0.
+
+    Args:
+        encoder (`str`): folder or Hub name.
+        tasks (list of [`Task`]): one per corpus.
+        projection_size (`int`, *optional*, defaults to 256): of the projector that they share.
+    """
+    is_wav2vec2 = load_encoder_config(encoder).model_type == "wav2vec2"
+    model_class = Wav2Vec2ForPreFinetuning if is_wav2vec2 else EncoderForPreFinetuning
+    return model_class.from_encoder(encoder, tasks=tasks, projection_size=projection_size)
+
+
 def open_checkpoint_model(name: str, checkpoints_dir: str | None, encoder: str) -> PreFinetuningModel:
     """The model of a checkpoint of the grid: pre-finetuned, or around the encoder as it is for `none`.
 
@@ -84,9 +97,7 @@ def open_checkpoint_model(name: str, checkpoints_dir: str | None, encoder: str) 
         CheckpointError: if it is not there, or lacks a weight.
     """
     if name == NO_CORPUS:
-        is_wav2vec2 = load_encoder_config(encoder).model_type == "wav2vec2"
-        model_class = Wav2Vec2ForPreFinetuning if is_wav2vec2 else EncoderForPreFinetuning
-        return model_class.from_encoder(encoder, tasks=[TRIAL_TASK]).eval()
+        return model_around(encoder, [TRIAL_TASK]).eval()
     folder = Path(checkpoints_dir or "") / name / "model"
     if not (folder / "config.json").is_file():
         raise CheckpointError(

@@ -14,6 +14,7 @@ import copy
 import json
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,14 +22,9 @@ import numpy as np
 from transformers import Wav2Vec2FeatureExtractor, set_seed
 
 from paravox.modeling.audio import load_audio
-from paravox.modeling.encoders import load_encoder_config
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
-from paravox.modeling.modeling_prefinetuning import (
-    EncoderForPreFinetuning,
-    PreFinetuningModel,
-    Wav2Vec2ForPreFinetuning,
-)
+from paravox.modeling.modeling_prefinetuning import PreFinetuningModel, Wav2Vec2ForPreFinetuning
 from paravox.modeling.tasks import Task
 from paravox.recipes.baselines import constant_predictions
 from paravox.recipes.corpora.audio_cache import AudioCache
@@ -41,6 +37,7 @@ from paravox.recipes.prefinetuning.corpora import (
     read_corpus,
     split_clips,
 )
+from paravox.recipes.prefinetuning.encoding import model_around
 from paravox.recipes.settings import parse_settings
 from paravox.recipes.tables import print_scores
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
@@ -113,8 +110,10 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
     wanted = chosen_combinations(corpora_settings.corpora, settings)
     corpora = {name: open_corpus(name, corpora_settings, args.seed) for name in corpora_settings.corpora}
     output_dir = Path(args.output_dir)
-    results, lower_states = {}, LowerStates()
-    with claim_output_folder(output_dir, empty=False):
+    results, lower_states = {}, CorpusStates()
+    is_main = args.process_index == 0
+    # One process of a run holds the folder for all of them.
+    with claim_output_folder(output_dir, empty=False) if is_main else nullcontext():
         for number, combination in enumerate(wanted, start=1):
             name = combination_name(combination)
             done = output_dir / name / "results.json"
@@ -126,10 +125,11 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
                 pre_finetune(chosen, corpora_settings, settings, args, output_dir / name, lower_states)
             if combination:
                 results[name] = json.loads(done.read_text())
-            if settings.few_shot_config:
+            if settings.few_shot_config and is_main:
                 run_few_shot_trials(name, settings, output_dir)
-    (output_dir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    print_results(results)
+    if is_main:
+        (output_dir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        print_results(results)
     return results
 
 
@@ -171,7 +171,7 @@ def pre_finetune(
     settings: PreFinetuningSettings,
     args: PreFinetuningTrainingArguments,
     folder: Path,
-    lower_states: "LowerStates",
+    lower_states: "CorpusStates",
 ) -> None:
     """Trains on one combination and leaves model and results in its folder; goes on from a checkpoint that is there."""
     started = time.time()
@@ -179,7 +179,8 @@ def pre_finetune(
     args.output_dir = str(folder)
     set_seed(args.seed)
     tasks = [task for task, _ in corpora.values()]
-    model, extractor = build_model(settings, tasks)
+    model = model_around(settings.encoder, tasks, settings.projection_size)
+    extractor = Burst2VecFeatureExtractor.from_encoder(settings.encoder)
     datasets = build_datasets(corpora, corpora_settings, extractor.sampling_rate, args.seed)
     trainer = PreFinetuningTrainer(model, args, extractor, datasets["train"], datasets["validation"])
     if settings.cache_lower_layers:
@@ -206,9 +207,10 @@ def pre_finetune(
         save(model, extractor, folder)
         # Last, because it says that the combination is finished.
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    trainer.accelerator.wait_for_everyone()
 
 
-class LowerStates:
+class CorpusStates:
     """What the frozen lower layers give for every corpus, encoded once for all its combinations."""
 
     def __init__(self) -> None:
@@ -242,16 +244,6 @@ def build_datasets(
         )
         for split, clips in merge_corpora({name: parts for name, (_, parts) in corpora.items()}).items()
     }
-
-
-def build_model(
-    settings: PreFinetuningSettings, tasks: list[Task]
-) -> tuple[PreFinetuningModel, Burst2VecFeatureExtractor]:
-    """The model for an encoder, with a head per corpus, and its feature extractor."""
-    is_wav2vec2 = load_encoder_config(settings.encoder).model_type == "wav2vec2"
-    model_class = Wav2Vec2ForPreFinetuning if is_wav2vec2 else EncoderForPreFinetuning
-    model = model_class.from_encoder(settings.encoder, tasks=tasks, projection_size=settings.projection_size)
-    return model, Burst2VecFeatureExtractor.from_encoder(settings.encoder)
 
 
 def save(model: PreFinetuningModel, extractor: Burst2VecFeatureExtractor, folder: Path) -> None:
