@@ -125,7 +125,7 @@ def test_the_order_of_trials_does_not_matter(run, monkeypatch):
 
 
 def test_killed_at_ten_moments_no_trial_is_lost_or_doubled(run, places):
-    options = [*FULL, "--only", "checkpoint=none,emodb+turev", "k=2,4", "emotion=angry"]
+    options = [*FULL, "--only", "checkpoint=none,emodb+turev"]
     _, whole = run("whole", *options)
     root = Path(few_shot.__file__).resolve().parents[2]
     command = [sys.executable, str(root / "recipes/prefinetuning/few_shot.py"), *STUDY, *places, *options]
@@ -137,16 +137,17 @@ def test_killed_at_ten_moments_no_trial_is_lost_or_doubled(run, places):
     moments, counts = random.Random(0), [0]
     for _ in range(10):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        # From the first moment that it writes on, at any time; a trial takes about a fifth of a second.
+        # From the first moment that it writes on, within the time of two trials, however fast the machine is.
         until = time.monotonic() + 60
         while process.poll() is None and count_rows("killed") <= counts[-1] and time.monotonic() < until:
-            time.sleep(0.01)
-        time.sleep(0.2 * moments.random())
+            time.sleep(0.002)
+        time.sleep(2 * whole["seconds"].mean() * moments.random())
         process.send_signal(signal.SIGKILL)
         process.wait()
         counts.append(count_rows("killed"))
         assert counts[-1] >= counts[-2]
-    assert len(set(counts)) > 5  # most were killed with trials done and trials left
+    # Kills with trials done and trials left; a machine that stalls may spoil some of the ten.
+    assert sum(0 < count < len(whole) for count in set(counts)) >= 3
     _, resumed = run("killed", *options)
     assert len(resumed) == len(whole) and not resumed.index.has_duplicates
     pd.testing.assert_frame_equal(resumed[RESULT], whole[RESULT])

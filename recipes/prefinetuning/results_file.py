@@ -119,7 +119,7 @@ class ResultsFile:
         """
         if not path.is_file():
             raise ConfigError(f"resume_from {path}: no such file: give a csv that an earlier run exported")
-        table = pd.read_csv(path, dtype={"speaker": str, "predictions": str}, float_precision="round_trip")
+        table = pd.read_csv(path, dtype={"speaker": str, "predictions": str})
         if not set(COLUMNS) - set(_NOT_COMPARED) <= set(table.columns):
             raise ConfigError(f"resume_from {path} is no export of a results file: it lacks columns")
         table = table.astype(object).where(table.notna(), None)
