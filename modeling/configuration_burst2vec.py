@@ -29,6 +29,8 @@ class Burst2VecConfig(PreTrainedConfig):
             extractor, projection and `encoder`, or only through the `extractor`.
         layer_weights (`bool`, *optional*, defaults to `False`): pool a learned mean of all the encoder's layers
             instead of its last one.
+        uncertainty_weighting (`bool`, *optional*, defaults to `False`): weigh the tasks' output losses by learned
+            variances instead of evenly, as the challenge's baseline does (Kendall et al. 2018).
         format_version (`int`, *optional*): of the saved model; a newer one than this code knows is refused.
 
     Raises:
@@ -51,6 +53,7 @@ class Burst2VecConfig(PreTrainedConfig):
         adversarial_weight: float = 0.25,
         adversarial_scope: str = "encoder",
         layer_weights: bool = False,
+        uncertainty_weighting: bool = False,
         format_version: int = FORMAT_VERSION,
         **kwargs,
     ) -> None:
@@ -71,6 +74,7 @@ class Burst2VecConfig(PreTrainedConfig):
             raise ConfigError(
                 f"layer_weights needs every layer, but the encoder's layerdrop is {self.encoder.layerdrop}: set it to 0"
             )
+        self.uncertainty_weighting = uncertainty_weighting
         self.format_version = format_version
         super().__init__(**kwargs)
 

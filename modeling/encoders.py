@@ -54,6 +54,10 @@ class WaveformEncoder(nn.Module):
         return seam
 
     @property
+    def hidden_size(self) -> int:
+        return self.model.config.hidden_size
+
+    @property
     def layers(self) -> nn.ModuleList:
         return self.model.encoder.layers
 
@@ -114,6 +118,10 @@ class WhisperClipEncoder(nn.Module):
     def __init__(self, config) -> None:
         super().__init__()
         self.model = WhisperEncoder._from_config(config)
+
+    @property
+    def hidden_size(self) -> int:
+        return self.model.config.d_model
 
     @property
     def layers(self) -> nn.ModuleList:

@@ -4,7 +4,7 @@ An unknown label is NaN (intensities, scalars) or -100 (classes) and takes no pa
 a loss of zero that still has a graph, so that a training step on it is a step of zero rather than an error.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -48,7 +48,7 @@ def task_loss(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> torch.T
         `torch.Tensor`: a scalar, in float32 or wider; zero with a graph where no label is known.
     """
     if task.kind == "classes":
-        return cross_entropy_loss(logits, labels)
+        return cross_entropy_loss(logits, labels, task.class_weights)
     if task.kind == "scalar":
         low, high = task.range
         labels = ((labels - low) / (high - low)).unsqueeze(1)
@@ -105,16 +105,24 @@ def mse_loss(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return _mean_where((predictions - torch.where(known, labels, 0.0)).square(), known)
 
 
-def cross_entropy_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def cross_entropy_loss(
+    logits: torch.Tensor, labels: torch.Tensor, class_weights: Sequence[float] | None = None
+) -> torch.Tensor:
     """Cross-entropy over the clips whose class is known (Burst2Vec, equations 4 and 6); zero where there is none.
 
     Args:
         logits (`torch.Tensor` of shape `(batch, classes)`).
         labels (`torch.LongTensor` of shape `(batch,)`): -100 where unknown.
+        class_weights (sequence of `float`, *optional*): how much a clip of each class counts. The loss is the weighted
+            mean, so that their scale does not matter.
     """
     logits = at_least_float32(logits)
     per_clip = nn.functional.cross_entropy(logits, labels, ignore_index=UNKNOWN_CLASS, reduction="none")
-    return _mean_where(per_clip, labels != UNKNOWN_CLASS)
+    known = labels != UNKNOWN_CLASS
+    if class_weights is None:
+        return _mean_where(per_clip, known)
+    weights = torch.where(known, per_clip.new_tensor(class_weights)[labels.clamp(min=0)], 0.0)
+    return torch.where(known, per_clip * weights, 0.0).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
 
 def _mean_where(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:

@@ -97,13 +97,16 @@ class ModelWithEncoder(PreTrainedModel):
             self.encoder.eval()
 
     @property
-    def frozen_lower_layers(self) -> int:
-        """How many of the encoder's layers, from the first one up, have nothing in or below them that learns."""
+    def frozen_lower_layers(self) -> int | None:
+        """How many of the encoder's layers, from the first one up, have nothing in or below them that learns.
+
+        0 where only the front end below the first layer is frozen, None where that learns too.
+        """
         layers = [list(layer.parameters()) for layer in self.encoder.layers]
         norm = self.encoder.output_norm
         above = {id(weight) for weights in (*layers, [] if norm is None else norm.parameters()) for weight in weights}
         if any(weight.requires_grad for weight in self.encoder.parameters() if id(weight) not in above):
-            return 0
+            return None
         learning = [any(weight.requires_grad for weight in weights) for weights in layers]
         return learning.index(True) if True in learning else len(layers)
 
@@ -129,11 +132,36 @@ class ModelWithEncoder(PreTrainedModel):
         input_values: torch.Tensor | None = None,
         input_features: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        lower_states: torch.Tensor | None = None,
+        lower_pooled_states: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The encoder's states, averaged over the real frames of each clip; arguments as in `forward`.
 
         Returns:
             `torch.Tensor` of shape `(batch, layers, hidden)`: every layer, or the last one alone.
+
+        Raises:
+            ConfigError: if there is no input of the encoder's kind.
+        """
+        if lower_states is not None:
+            return self._pool_upper_layers(lower_states, attention_mask.bool(), lower_pooled_states)
+        layers, frame_mask = self.encode(
+            input_values=input_values, input_features=input_features, attention_mask=attention_mask
+        )
+        return torch.stack([masked_mean(states, frame_mask) for states in layers], dim=1)
+
+    def encode(
+        self,
+        *,
+        input_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """One pass of the encoder; arguments as in `forward`.
+
+        Returns:
+            The layers that the model looks at, each `(batch, frames, hidden)`, and which frames are real
+            `(batch, frames)`.
 
         Raises:
             ConfigError: if there is no input of the encoder's kind.
@@ -146,11 +174,22 @@ class ModelWithEncoder(PreTrainedModel):
         if attention_mask is None:
             attention_mask = torch.ones(inputs.shape[0], inputs.shape[-1], dtype=torch.long, device=inputs.device)
         if self.pools_every_layer:
-            states = self.encoder.layer_states(inputs, attention_mask)
+            layers = self.encoder.layer_states(inputs, attention_mask)
         else:
-            states = [self.encoder.last_state(inputs, attention_mask)]
-        frame_mask = self.encoder.frame_mask(attention_mask, states[0].shape[1])
-        return torch.stack([masked_mean(state, frame_mask) for state in states], dim=1)
+            layers = [self.encoder.last_state(inputs, attention_mask)]
+        return layers, self.encoder.frame_mask(attention_mask, layers[0].shape[1])
+
+    def _pool_upper_layers(
+        self, lower_states: torch.Tensor, frame_mask: torch.Tensor, lower_pooled_states: torch.Tensor | None
+    ) -> torch.Tensor:
+        lower_layers = self.frozen_lower_layers
+        if lower_layers is None:
+            raise ConfigError("lower_states come from a frozen front end, but this model's learns: freeze it first")
+        layers = self.encoder.upper_states(lower_states, frame_mask, lower_layers)
+        if not self.pools_every_layer:
+            return masked_mean(layers[-1], frame_mask).unsqueeze(1)
+        upper = torch.stack([masked_mean(states, frame_mask) for states in layers], dim=1)
+        return torch.cat([lower_pooled_states, upper], dim=1)
 
     def check_labels(self, task: str | None, labels: dict[str, torch.Tensor]) -> None:
         """Raises [`ConfigError`] where labels come without one of the model's tasks, or not those of it."""

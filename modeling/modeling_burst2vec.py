@@ -1,5 +1,6 @@
 """Burst2Vec: an encoder, a shared and task-specific representations, debiased against each other (sections 3.1 to 3.4)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,12 @@ class Burst2VecOutput(ModelOutput):
     """What [`Burst2VecForMultiTask`] gives for a batch.
 
     Args:
-        loss (`torch.Tensor`, *optional*): what is minimised for the batch's task, a scalar; where labels were given.
+        loss (`torch.Tensor`, *optional*): what is minimised, a scalar; where labels were given.
         loss_terms (`dict`, *optional*): `shared`, `specific`, `joint` and, where the model is adversarial,
-            `discriminator` and `adversarial`: the parts of the loss before their weights, each a scalar.
+            `discriminator` and `adversarial`: the parts of the loss before their weights, each a scalar. For a batch of
+            all tasks they bear the task before them, such as `age/shared`.
+        discriminator_accuracy (`dict`, *optional*): per task of the batch, the share of its clips whose task the
+            discriminator tells from their shared representation, 0..1; where there is a `discriminator` term.
         predictions (`dict`): per task, intensities `(batch, outputs)` in 0..1, a scalar `(batch,)` in its unit, or class
             probabilities `(batch, classes)`.
         logits (`dict`): per task, `(batch, outputs)`: what the head gave for the joint representation, unclipped.
@@ -33,6 +37,7 @@ class Burst2VecOutput(ModelOutput):
 
     loss: torch.Tensor | None = None
     loss_terms: dict[str, torch.Tensor] | None = None
+    discriminator_accuracy: dict[str, torch.Tensor] | None = None
     predictions: dict[str, torch.Tensor] | None = None
     logits: dict[str, torch.Tensor] | None = None
     representations: dict[str, Any] | None = None
@@ -44,6 +49,27 @@ class Extractor(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.GELU(), nn.Dropout(dropout))
+
+
+class TaskWeights(nn.Module):
+    """Weighs the tasks' losses by learned variances: `exp(-s) L + s`, s the task's log variance (Kendall et al. 2018).
+
+    The log variances start at -0.33, as in the ExVo 2022 challenge's baseline.
+
+    Args:
+        tasks (`int`): how many there are.
+    """
+
+    INITIAL_LOG_VARIANCE = -0.33
+
+    def __init__(self, tasks: int) -> None:
+        super().__init__()
+        self.log_variances = nn.Parameter(torch.full((tasks,), self.INITIAL_LOG_VARIANCE))
+
+    def forward(self, position: int, loss: torch.Tensor) -> torch.Tensor:
+        """The weighted loss of the task at a position, a scalar."""
+        log_variance = self.log_variances[position]
+        return torch.exp(-log_variance) * loss + log_variance
 
 
 class Burst2VecForMultiTask(ModelWithEncoder):
@@ -75,6 +101,7 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         self.heads = nn.ModuleDict({name: nn.Linear(size, task.outputs) for name, task in self.tasks.items()})
         if config.adversarial:
             self.discriminator = nn.Sequential(Extractor(size, size, config.dropout), nn.Linear(size, len(self.tasks)))
+        self.task_weights = TaskWeights(len(self.tasks)) if config.uncertainty_weighting else None
         self.post_init()
 
     @property
@@ -88,6 +115,8 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         super()._init_weights(module)
         if isinstance(module, LayerWeights):
             nn.init.zeros_(module.scores)
+        elif isinstance(module, TaskWeights):
+            nn.init.constant_(module.log_variances, module.INITIAL_LOG_VARIANCE)
 
     def forward(
         self,
@@ -95,10 +124,13 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         input_features: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         pooled_states: torch.Tensor | None = None,
+        lower_states: torch.Tensor | None = None,
+        lower_pooled_states: torch.Tensor | None = None,
         task: str | None = None,
         labels: dict[str, torch.Tensor] | None = None,
+        gather: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> Burst2VecOutput:
-        """Predicts all tasks; with labels, also gives the loss of one of them.
+        """Predicts all tasks; with labels, also gives the loss.
 
         Args:
             input_values (`torch.Tensor` of shape `(batch, samples)`): for an encoder of waveforms.
@@ -107,17 +139,30 @@ class Burst2VecForMultiTask(ModelWithEncoder):
                 real; all of it by default.
             pooled_states (`torch.Tensor` of shape `(batch, layers, hidden)`, *optional*): the encoder's output of an
                 earlier pass instead of its input, so that a frozen encoder runs once.
-            task (`str`, *optional*): the task of this batch.
-            labels (`dict` of `torch.Tensor`, *optional*): its labels by name: intensities `(batch, outputs)`, a scalar
+            lower_states (`torch.Tensor` of shape `(batch, frames, hidden)`, *optional*): instead of an input, what the
+                encoder's frozen lower layers gave for it in an earlier pass; `attention_mask` is then of its frames.
+            lower_pooled_states (`torch.Tensor` of shape `(batch, lower layers + 1, hidden)`, *optional*): with
+                `lower_states`, the pooled states of these layers, for a model with `layer_weights`.
+            task (`str`, *optional*): the task of this batch; with labels and without a task, the batch serves every task
+                that it has labels of.
+            labels (`dict` of `torch.Tensor`, *optional*): labels by task: intensities `(batch, outputs)`, a scalar
                 `(batch,)` in its unit (NaN where unknown), or class indices `(batch,)` (-100 where unknown).
+            gather (`Callable`, *optional*): joins a tensor of this process with those of all others, with its gradient.
+                With labels, loss and output are then those of the global batch.
 
         Raises:
-            ConfigError: if the input is of another kind than the encoder's, or labels come without their task.
+            ConfigError: if the input is of another kind than the encoder's, or labels are not of the task.
         """
         if pooled_states is None:
             pooled_states = self.pool(
-                input_values=input_values, input_features=input_features, attention_mask=attention_mask
+                input_values=input_values,
+                input_features=input_features,
+                attention_mask=attention_mask,
+                lower_states=lower_states,
+                lower_pooled_states=lower_pooled_states,
             )
+        if labels is not None and gather is not None:
+            pooled_states, labels = gather(pooled_states), {name: gather(values) for name, values in labels.items()}
         representations = self.represent(pooled_states)
         logits = {name: self.heads[name](joint) for name, joint in representations["joint"].items()}
         output = Burst2VecOutput(
@@ -127,8 +172,7 @@ class Burst2VecForMultiTask(ModelWithEncoder):
             pooled_states=pooled_states,
         )
         if labels is not None:
-            self.check_labels(task, labels)
-            output.loss, output.loss_terms = self._loss(self.tasks[task], representations, logits[task], labels[task])
+            self._add_loss(output, task, labels)
         return output
 
     def represent(self, pooled_states: torch.Tensor) -> dict[str, Any]:
@@ -152,49 +196,80 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         low, high = task.range
         return low + (high - low) * logits.squeeze(-1).clamp(0, 1)
 
-    def _loss(
-        self, task: Task, representations: dict[str, Any], joint_logits: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Equations 5 to 8 for a batch of one task.
+    def _add_loss(self, output: Burst2VecOutput, task: str | None, labels: dict[str, torch.Tensor]) -> None:
+        """Fills in what a batch of one task, or of all that it has labels of, is to learn from."""
+        output.loss_terms = {}
+        if self.config.adversarial:
+            output.discriminator_accuracy = {}
+        if task is not None:
+            self.check_labels(task, labels)
+            output.loss = self._task_loss(output, task, labels[task])
+            return
+        # The mean over the labelled tasks: the expectation of one-task batches over a uniform draw of the task.
+        losses, labelled = [], []
+        for name, task_labels in labels.items():
+            self.check_labels(name, labels)
+            losses.append(self._task_loss(output, name, task_labels, prefix=f"{name}/"))
+            labelled.append(known_rows(self.tasks[name], task_labels).any())
+        labelled = torch.stack(labelled)
+        output.loss = torch.where(labelled, torch.stack(losses), 0.0).sum() / labelled.sum().clamp(min=1)
+
+    def _task_loss(self, output: Burst2VecOutput, name: str, labels: torch.Tensor, prefix: str = "") -> torch.Tensor:
+        """Equations 5 to 8 for one task.
 
         Equation 8 subtracts the adversarial terms. Here they are added, behind gradient reversal: the discriminator and
         the heads descend on them while the extractors ascend. Subtracting and reversing would cancel out.
         """
-        head = self.heads[task.name]
+        task, head = self.tasks[name], self.heads[name]
+        representations = output.representations
         terms = {
             "shared": task_loss(task, head(representations["shared"]), labels),
-            "specific": task_loss(task, head(representations["specific"][task.name]), labels),
-            "joint": task_loss(task, joint_logits, labels),
+            "specific": task_loss(task, head(representations["specific"][name]), labels),
+            "joint": task_loss(task, output.logits[name], labels),
         }
         loss = terms["shared"] + terms["specific"] + terms["joint"]
+        if self.task_weights is not None:
+            loss = self.task_weights(list(self.tasks).index(name), loss)
         if self.config.adversarial:
-            terms["discriminator"], terms["adversarial"] = self._adversarial_terms(task, representations, labels)
+            shared, specific = self._adversarial_representations(representations)
+            terms["discriminator"], accuracy = self._discriminator_term(task, shared, labels)
+            terms["adversarial"] = self._adversarial_term(task, specific, labels)
+            output.discriminator_accuracy[name] = accuracy
             loss = loss + self.config.discriminator_weight * terms["discriminator"]
             loss = loss + self.config.adversarial_weight * terms["adversarial"]
-        return loss, terms
+        output.loss_terms |= {f"{prefix}{term}": value for term, value in terms.items()}
+        return loss
 
-    def _adversarial_terms(
-        self, task: Task, representations: dict[str, Any], labels: torch.Tensor
+    def _adversarial_representations(
+        self, representations: dict[str, Any]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """`shared` and `specific` for the reversed gradients, which flow as far back as `adversarial_scope` says."""
+        if self.config.adversarial_scope == "encoder":
+            return representations["shared"], representations["specific"]
+        # A second pass through the extractors, so that the reversed gradient ends at their input.
+        projected = representations["projected"].detach()
+        specific = {name: extractor(projected) for name, extractor in self.specific_extractors.items()}
+        return self.shared_extractor(projected), specific
+
+    def _discriminator_term(
+        self, task: Task, shared: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Equations 6 and 7: can the task be told from `shared`, and can it be predicted from the others' `specific`?"""
-        shared, specific = representations["shared"], representations["specific"]
-        if self.config.adversarial_scope == "extractor":
-            # A second pass through the extractors, so that the reversed gradient ends at their input.
-            projected = representations["projected"].detach()
-            shared = self.shared_extractor(projected)
-            specific = {name: extractor(projected) for name, extractor in self.specific_extractors.items()}
+        """Equation 6: can the task be told from `shared`? The loss, and on which share of the clips it was."""
         position = list(self.tasks).index(task.name)
-        target = torch.where(known_rows(task, labels), position, UNKNOWN_CLASS)
-        discriminator = cross_entropy_loss(self.discriminator(reverse_gradient(shared)), target)
-        adversarial = sum(
-            (
-                task_loss(task, self.heads[task.name](reverse_gradient(features)), labels)
-                for name, features in specific.items()
-                if name != task.name
-            ),
-            start=discriminator.new_zeros(()),
-        )
-        return discriminator, adversarial
+        known = known_rows(task, labels)
+        logits = self.discriminator(reverse_gradient(shared))
+        loss = cross_entropy_loss(logits, torch.where(known, position, UNKNOWN_CLASS))
+        told = (logits.detach().argmax(dim=-1) == position) & known
+        return loss, told.sum() / known.sum().clamp(min=1)
+
+    def _adversarial_term(self, task: Task, specific: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """Equation 7: can the task be predicted from the other tasks' specific representations?"""
+        losses = [
+            task_loss(task, self.heads[task.name](reverse_gradient(features)), labels)
+            for name, features in specific.items()
+            if name != task.name
+        ]
+        return torch.stack(losses).sum() if losses else labels.new_zeros((), dtype=torch.float32)
 
 
 Burst2VecConfig.register_for_auto_class()

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from .encoders import SpeechEncoder, WaveformEncoder, build_encoder, encoder_sha
 from .errors import ConfigError
 from .losses import at_least_float32, task_loss
 from .model_with_encoder import ModelWithEncoder
-from .pooling import masked_mean
 from .tasks import parse_tasks
 
 
@@ -60,6 +60,7 @@ class PreFinetuningModel(ModelWithEncoder):
         lower_states: torch.Tensor | None = None,
         task: str | None = None,
         labels: dict[str, torch.Tensor] | None = None,
+        gather: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> PreFinetuningOutput:
         """Classifies clips by every corpus's label set; with labels, also gives the scaled loss of one corpus.
 
@@ -72,17 +73,20 @@ class PreFinetuningModel(ModelWithEncoder):
                 encoder's frozen lower layers gave for it in an earlier pass; `attention_mask` is then of its frames.
             task (`str`, *optional*): the corpus of this batch.
             labels (`dict` of `torch.Tensor`, *optional*): class indices `(batch,)` by corpus, -100 where unknown.
+            gather (`Callable`, *optional*): joins a tensor of this process with those of all others, with its gradient.
+                With labels, the output is then that of the global batch.
 
         Raises:
             ConfigError: if the input is of another kind than the encoder's, or labels come without their task.
         """
-        if lower_states is not None:
-            states = self.encoder.upper_states(lower_states, attention_mask.bool(), self.frozen_lower_layers)[-1]
-            pooled = masked_mean(states, attention_mask.bool())
-        else:
-            pooled = self.pool(input_values=input_values, input_features=input_features, attention_mask=attention_mask)[
-                :, -1
-            ]
+        pooled = self.pool(
+            input_values=input_values,
+            input_features=input_features,
+            attention_mask=attention_mask,
+            lower_states=lower_states,
+        )[:, -1]
+        if labels is not None and gather is not None:
+            pooled, labels = gather(pooled), {name: gather(values) for name, values in labels.items()}
         projected = self.projector(pooled)
         logits = {name: head(projected) for name, head in self.heads.items()}
         output = PreFinetuningOutput(

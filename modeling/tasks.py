@@ -27,6 +27,8 @@ class Task:
         unit (`str`): of a `scalar`, such as `years`.
         loss (`str`, *optional*): `ccc`, `mse` or `mae` for intensities and scalars, `cross_entropy` for classes.
             Defaults to the paper's: CCC, MAE, cross-entropy (Burst2Vec, section 3.3).
+        class_weights (tuple of `float`, *optional*): for `classes`, how much a clip of each label counts in the loss; one
+            number above 0 a label. The recipes take `balanced` and work it out from Train.
 
     Raises:
         ConfigError: if the fields do not describe a task.
@@ -38,6 +40,7 @@ class Task:
     range: tuple[float, float] | None = None
     unit: str | None = None
     loss: str | None = None
+    class_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier():
@@ -59,6 +62,8 @@ class Task:
             self._check_range()
         else:
             self._check_labels()
+        if self.class_weights is not None:
+            self._check_class_weights()
 
     def _check_range(self) -> None:
         if self.labels:
@@ -90,6 +95,22 @@ class Task:
         if repeated:
             raise ConfigError(f"task {self.name!r}: label {repeated[0]!r} stands there twice: remove one")
         object.__setattr__(self, "labels", labels)
+
+    def _check_class_weights(self) -> None:
+        weights = self.class_weights
+        if self.kind != "classes":
+            raise ConfigError(f"task {self.name!r}: kind {self.kind!r} has no classes to weigh: remove class_weights")
+        try:
+            weights = tuple(float(weight) for weight in weights)
+            fits = len(weights) == len(self.labels) and all(0 < weight < math.inf for weight in weights)
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise ConfigError(
+                f"task {self.name!r}: class_weights are {self.class_weights!r}, expected a number above 0 for each of its "
+                f"{len(self.labels)} labels"
+            )
+        object.__setattr__(self, "class_weights", weights)
 
     @property
     def outputs(self) -> int:

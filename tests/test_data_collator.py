@@ -6,7 +6,7 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.trainers.data_collator import MultiTaskCollator
-from paravox.trainers.multi_task_dataset import ClipDraw
+from paravox.trainers.multi_task_dataset import ALL_TASKS, ClipDraw
 
 COLLATE = MultiTaskCollator(Burst2VecFeatureExtractor(Wav2Vec2FeatureExtractor(do_normalize=False).to_dict()))
 
@@ -44,6 +44,18 @@ def test_pooled_states_are_stacked():
 
 
 def test_lower_states_are_padded_with_a_mask_of_their_frames():
-    batch = COLLATE([item(n, lower_states=np.ones((frames, 4), np.float32)) for n, frames in enumerate((2, 5))])
+    clips = [{"lower_states": np.ones((frames, 4), np.float32), "lower_pooled_states": None} for frames in (2, 5)]
+    batch = COLLATE([item(n, **clip) for n, clip in enumerate(clips)])
     assert batch["lower_states"].shape == (2, 5, 4) and batch["lower_states"].sum(dim=(1, 2)).tolist() == [8, 20]
     assert batch["attention_mask"].tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
+    assert "lower_pooled_states" not in batch
+    pooled = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    batch = COLLATE([item(n, **clip | {"lower_pooled_states": pooled[n]}) for n, clip in enumerate(clips)])
+    np.testing.assert_array_equal(batch["lower_pooled_states"].numpy(), pooled)
+
+
+def test_a_batch_of_all_tasks_has_the_labels_of_each():
+    batch = COLLATE([item(0, task=ALL_TASKS), item(1, task=ALL_TASKS, counted=False)])
+    assert "task" not in batch and set(batch["labels"]) == {"age", "country", "emotion"}
+    assert batch["labels"]["age"][0] == 20 and batch["labels"]["country"].tolist() == [0, -100]
+    assert torch.isnan(batch["labels"]["emotion"][1]).all() and torch.isnan(batch["labels"]["age"][1])

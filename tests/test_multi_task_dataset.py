@@ -7,6 +7,7 @@ from datasets import Audio, ClassLabel, Dataset
 
 from paravox.modeling.errors import CorpusError
 from paravox.modeling.tasks import Task
+from paravox.trainers.lower_states import EncodedClip, LowerStates, write_states
 from paravox.trainers.multi_task_dataset import ClipDraw, MultiTaskDataset, audio_column, read_labels
 
 EMOTION = Task("emotion", kind="intensities", labels=("awe", "fear"))
@@ -98,14 +99,17 @@ def test_crops_are_drawn_from_seed_epoch_and_clip(paths):
     assert not np.array_equal(crop(2, epoch=1), first) and not np.array_equal(crop(2, epoch=0, seed=1), first)
 
 
-def test_clips_can_stand_for_what_an_encoder_made_of_them(dataset):
+def test_clips_can_stand_for_what_an_encoder_made_of_them(dataset, tmp_path):
     pooled = np.arange(24, dtype=np.float32).reshape(3, 2, 4)
     item = dataset.with_pooled_states(pooled)[ClipDraw(1, "age")]
     assert "audio" not in item
     np.testing.assert_array_equal(item["pooled_states"], pooled[1])
-    lower = [np.full((frames, 4), frames, np.float32) for frames in (5, 6, 7)]
-    changed = dataset.with_lower_states(lower)
-    np.testing.assert_array_equal(changed[ClipDraw(2)]["lower_states"], lower[2])
+    clips = [EncodedClip(row, np.full((5 + row, 4), row, np.float32), pooled[row]) for row in range(3)]
+    write_states(tmp_path / "states", clips, count=3, layers=0)
+    changed = dataset.with_lower_states(LowerStates.open(tmp_path / "states"))
+    item = changed[ClipDraw(2)]
+    np.testing.assert_array_equal(item["lower_states"], clips[2].states)
+    np.testing.assert_array_equal(item["lower_pooled_states"], pooled[2, :1])
     np.testing.assert_allclose(changed.seconds, dataset.seconds)
     assert "audio" in dataset[ClipDraw(0)]
 

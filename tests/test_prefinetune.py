@@ -66,11 +66,11 @@ def test_finished_combinations_are_skipped(run, capsys, monkeypatch):
 
 def test_the_lower_layers_are_encoded_once_for_all_combinations(run, monkeypatch):
     encoded = []
-    encode = prefinetune.PreFinetuningTrainer.encode_lower_layers
+    encode = prefinetune.PreFinetuningTrainer._encode_clips
     monkeypatch.setattr(
         prefinetune.PreFinetuningTrainer,
-        "encode_lower_layers",
-        lambda self, dataset: encoded.append(len(dataset)) or encode(self, dataset),
+        "_encode_clips",
+        lambda self, dataset, layers: encoded.append(len(dataset)) or encode(self, dataset, layers),
     )
     run(PRE_FINETUNING_CONFIGS[-1], "--power_set", encoder="whisper")
     assert sum(encoded) == 32 + 56  # all clips of the two corpora, each once

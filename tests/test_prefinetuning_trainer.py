@@ -104,12 +104,14 @@ def test_validation_is_the_mean_of_the_scaled_losses(make_trainer, dataset):
     assert metrics["eval_loss"] == pytest.approx(np.mean(expected), abs=1e-4)
 
 
+# With all of the two layers learning, the front end alone is frozen.
+@pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("encoder", ["whisper", "hubert_layer"])
-def test_layers_that_run_once_train_as_those_that_run_each_time(make_trainer, encoder):
-    settings = {"trainable_encoder_layers": 1, "max_steps": 6, "learning_rate": 0.01}
+def test_layers_that_run_once_train_as_those_that_run_each_time(make_trainer, encoder, layers, tmp_path):
+    settings = {"trainable_encoder_layers": layers, "max_steps": 6, "learning_rate": 0.01}
     each_time = make_trainer(encoder, **settings)
     once = make_trainer(encoder, **settings)
-    once.train_dataset = once.encode_lower_layers(once.train_dataset)
+    once.train_dataset = once.encode_lower_layers(once.train_dataset, tmp_path / "states")
     once.eval_dataset = once.train_dataset
     each_time.train()
     once.train()
@@ -119,8 +121,8 @@ def test_layers_that_run_once_train_as_those_that_run_each_time(make_trainer, en
     assert found["eval_loss"] == pytest.approx(expected["eval_loss"], abs=1e-3)
 
 
-@pytest.mark.parametrize("layers", [None, 0, 2])
-def test_nothing_to_run_once(make_trainer, layers):
+@pytest.mark.parametrize("layers", [None, 0])
+def test_nothing_to_run_once(make_trainer, layers, tmp_path):
     trainer = make_trainer(trainable_encoder_layers=layers)
-    with pytest.raises(ConfigError, match="cache_lower_layers needs trainable_encoder_layers of at least 1"):
-        trainer.encode_lower_layers(trainer.train_dataset)
+    with pytest.raises(ConfigError, match="cache_lower_layers needs trainable_encoder_layers between 1 and 2"):
+        trainer.encode_lower_layers(trainer.train_dataset, tmp_path)

@@ -1,6 +1,9 @@
 """The trainer of Burst2Vec."""
 
+from typing import Any
+
 import numpy as np
+import torch
 
 from .multi_task_dataset import MultiTaskDataset
 from .multi_task_trainer import MultiTaskTrainer
@@ -10,8 +13,15 @@ class Burst2VecTrainer(MultiTaskTrainer):
     """Trains a [`Burst2VecForMultiTask`]: with its loss terms in the logs, on clips or on what a frozen encoder made of them.
 
     The terms are `shared`, `specific` and `joint` and, where the model is adversarial, `discriminator` and
-    `adversarial` (Burst2Vec, equations 5 to 8). Arguments as in [`MultiTaskTrainer`].
+    `adversarial` (Burst2Vec, equations 5 to 8); `discriminator_accuracy/<task>` stands beside them. Arguments as in
+    [`MultiTaskTrainer`].
     """
+
+    def logged_values(self, output: Any, task: str | None) -> dict[str, torch.Tensor]:
+        accuracies = output.discriminator_accuracy or {}
+        return super().logged_values(output, task) | {
+            f"discriminator_accuracy/{name}": value for name, value in accuracies.items()
+        }
 
     def pool_clips(self, dataset: MultiTaskDataset) -> MultiTaskDataset:
         """The same clips after one pass of the encoder, to train the rest of the model on while the encoder is frozen.

@@ -22,7 +22,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         default="proportional",
         metadata={
             "help": "How the task of a batch is chosen: proportional (every clip and task once an epoch), round_robin, "
-            "or uniform (as many batches as that, each task as often as the others).",
+            "or uniform (as many batches as that, each task as often as the others); or all_tasks: a batch serves every "
+            "task that its clips have labels of.",
             "choices": list(TASK_BATCHING),
         },
     )
@@ -76,6 +77,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} is {value!r}: give a number above 0, or leave it out")
+        if self.task_batching == "all_tasks" and self.task_batch_sizes:
+            raise ConfigError("task_batch_sizes has no place with all_tasks: use per_device_train_batch_size")
         if self.train_sampling_strategy != "random":
             raise ConfigError(
                 f"train_sampling_strategy {self.train_sampling_strategy!r} does not go with one-task batches: "

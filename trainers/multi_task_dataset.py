@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,13 +16,18 @@ from paravox.modeling.errors import AudioError, CorpusError
 from paravox.modeling.losses import UNKNOWN_CLASS
 from paravox.modeling.tasks import Task
 
+from .lower_states import LowerStates
+
+# The task of a draw whose batch serves every task that its clips have labels of.
+ALL_TASKS = "*"
+
 
 class ClipDraw(NamedTuple):
     """One clip of a batch, as a sampler asks for it.
 
     Args:
         index (`int`): the clip's row.
-        task (`str`, *optional*): the task of its batch; None when evaluating.
+        task (`str`, *optional*): the task of its batch, or [`ALL_TASKS`]; None when evaluating.
         epoch (`int`, *optional*): mixed into whatever is random about the clip.
         counted (`bool`, *optional*): false for a repeated clip that only fills a process's share of a batch: its labels
             are hidden from the loss.
@@ -68,7 +74,7 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         self.max_seconds = max_seconds
         self.seed = seed
         self.pooled_states: np.ndarray | None = None
-        self.lower_states: list[np.ndarray] | None = None
+        self.lower_states: LowerStates | None = None
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -96,11 +102,11 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         """
         return self._changed(pooled_states=pooled_states)
 
-    def with_lower_states(self, lower_states: list[np.ndarray]) -> "MultiTaskDataset":
+    def with_lower_states(self, lower_states: LowerStates) -> "MultiTaskDataset":
         """The same clips, standing for what an encoder's frozen lower layers made of them.
 
         Args:
-            lower_states (list of `np.ndarray`, each `(frames, hidden)`): in the order of the rows.
+            lower_states ([`LowerStates`]): in the order of the rows.
         """
         return self._changed(lower_states=lower_states)
 
@@ -115,9 +121,20 @@ class MultiTaskDataset(torch.utils.data.Dataset):
             item["pooled_states"] = self.pooled_states[draw.index]
         elif self.lower_states is not None:
             item["lower_states"] = self.lower_states[draw.index]
+            item["lower_pooled_states"] = self.lower_states.lower_pooled(draw.index)
         else:
             item["audio"] = (self._crop(self.load(self._source(draw.index)), draw), self.sampling_rate)
         return item
+
+    def content(self, index: int) -> bytes:
+        """The recording's file as it is, and how it is cropped: what a clip's states depend on."""
+        source = self._source(index)
+        content = source.get("bytes") if isinstance(source, dict) else None
+        if content is None:
+            content = Path(source["path"] if isinstance(source, dict) else source).read_bytes()
+        if self.max_seconds is None or self._header_seconds(index) <= self.max_seconds:
+            return content
+        return content + f"{self.max_seconds} {self.seed} {index}".encode()
 
     def _source(self, index: int) -> Any:
         (source,) = self.clips[int(index)].values()

@@ -1,22 +1,27 @@
 """A Trainer for models with several tasks: one-task batches, the loss of each term, each clip encoded once to evaluate."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 from transformers import EarlyStoppingCallback, Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
 from paravox.modeling.errors import ConfigError
+from paravox.modeling.pooling import masked_mean
 from paravox.modeling.tasks import Task, parse_tasks
 
 from .data_collator import MultiTaskCollator
+from .gathering import gather_batch
+from .lower_states import EncodedClip, LowerStates, check_room, states_folder, write_states
 from .multi_task_arguments import MultiTaskTrainingArguments
 from .multi_task_dataset import MultiTaskDataset
-from .sampler import EvaluationBatchSampler, OneTaskBatchSampler
+from .sampler import AllTasksBatchSampler, EvaluationBatchSampler, OneTaskBatchSampler
 from .scoring import metric_names, score_split
 
 
@@ -60,8 +65,8 @@ class MultiTaskTrainer(Trainer):
         check_metric_name(self.tasks, args, eval_dataset)
         if args.trainable_encoder_layers is not None:
             model.freeze_encoder(args.trainable_encoder_layers)
-        self._term_sums: dict[str, torch.Tensor] = {}
-        self._term_counts: dict[str, int] = defaultdict(int)
+        self._sums: dict[str, torch.Tensor] = {}
+        self._counts: dict[str, int] = defaultdict(int)
         super().__init__(
             model=model,
             args=args,
@@ -76,18 +81,19 @@ class MultiTaskTrainer(Trainer):
 
     def train_batch_sampler(self) -> OneTaskBatchSampler:
         """The sampler of training batches, before its batches are dealt to the processes."""
-        args = self.args
+        args, dataset = self.args, self.train_dataset
+        settings = {
+            "length_buckets": args.length_buckets,
+            "max_batch_seconds": args.max_batch_seconds,
+            "processes": args.world_size,
+            "seed": args.data_seed if args.data_seed is not None else args.seed,
+        }
+        clips = {task: dataset.labelled_clips(task) for task in self.tasks}
+        if args.task_batching == "all_tasks":
+            labelled = np.unique(np.concatenate(list(clips.values())))
+            return AllTasksBatchSampler(labelled, dataset.seconds, args.per_device_train_batch_size, **settings)
         sizes = {task: args.per_device_train_batch_size for task in self.tasks} | (args.task_batch_sizes or {})
-        return OneTaskBatchSampler(
-            {task: self.train_dataset.labelled_clips(task) for task in self.tasks},
-            self.train_dataset.seconds,
-            sizes,
-            task_batching=args.task_batching,
-            length_buckets=args.length_buckets,
-            max_batch_seconds=args.max_batch_seconds,
-            processes=args.world_size,
-            seed=args.data_seed if args.data_seed is not None else args.seed,
-        )
+        return OneTaskBatchSampler(clips, dataset.seconds, sizes, task_batching=args.task_batching, **settings)
 
     def get_train_dataloader(self) -> DataLoader:
         if self.train_dataset is None:
@@ -136,26 +142,32 @@ class MultiTaskTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        output = model(**{name: value for name, value in inputs.items() if name != "index"})
-        task = inputs["task"]
+        several = torch.distributed.is_initialized() and self.args.world_size > 1
+        options = {"gather": gather_batch} if several else {}
+        output = model(**{name: value for name, value in inputs.items() if name != "index"}, **options)
         if not torch.isfinite(output.loss):
+            task = repr(inputs["task"]) if "task" in inputs else ", ".join(map(repr, inputs["labels"]))
             raise FloatingPointError(
-                f"the loss of task {task!r} is {output.loss.item()} at step {self.state.global_step + 1}, clips "
+                f"the loss of task {task} is {output.loss.item()} at step {self.state.global_step + 1}, clips "
                 f"{inputs['index'].tolist()}: lower the learning rate, or look at these clips and their labels"
             )
-        for term, value in output.loss_terms.items():
-            name = f"loss/{task}/{term}"
-            self._term_sums[name] = self._term_sums.get(name, 0) + value.detach()
-            self._term_counts[name] += 1
+        for name, value in self.logged_values(output, inputs.get("task")).items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach()
+            self._counts[name] += 1
         return (output.loss, output) if return_outputs else output.loss
 
+    def logged_values(self, output: Any, task: str | None) -> dict[str, torch.Tensor]:
+        """What of a training batch goes into the logs, as means since the last log: `loss/<task>/<term>`."""
+        prefix = f"loss/{task}" if task is not None else "loss"
+        return {f"{prefix}/{term}": value for term, value in output.loss_terms.items()}
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if "loss" in logs and self._term_sums:
-            for name, total in self._term_sums.items():
-                mean = total / self._term_counts[name]
+        if "loss" in logs and self._sums:
+            for name, total in self._sums.items():
+                mean = total / self._counts[name]
                 logs[name] = self.accelerator.gather(mean.reshape(1)).mean().item()
-            self._term_sums.clear()
-            self._term_counts.clear()
+            self._sums.clear()
+            self._counts.clear()
         super().log(logs, start_time)
 
     def evaluation_loop(
@@ -211,6 +223,78 @@ class MultiTaskTrainer(Trainer):
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         model.train(was_training)
         return results
+
+    def encode_lower_layers(
+        self, dataset: MultiTaskDataset, cache_dir: str | Path, max_gigabytes: float = 20.0
+    ) -> MultiTaskDataset:
+        """The same clips after one pass of the encoder, to train what stands above its frozen layers on.
+
+        The frozen layers then run without dropout or SpecAugment, and a clip that is cropped is cropped once. The states
+        lie on disk, named by all that they depend on: another run with the same encoder and clips reads them. At 50
+        frames a second and a width of 512, an hour of audio takes 0.37 GB.
+
+        Args:
+            dataset ([`MultiTaskDataset`]): of recordings.
+            cache_dir (`str` or `Path`): where states are kept; made if it is not there.
+            max_gigabytes (`float`, *optional*, defaults to 20): the most that the states of this dataset take.
+
+        Returns:
+            [`MultiTaskDataset`]: whose clips are states `(frames, hidden)`.
+
+        Raises:
+            ConfigError: if not even the front end is frozen, all layers are, or the states would take too much room.
+        """
+        model = self.model
+        lower = model.frozen_lower_layers
+        if lower is None or lower == len(model.encoder.layers):
+            found = "all layers learn" if lower is None else "no layer learns"
+            raise ConfigError(
+                f"{found}: cache_lower_layers needs trainable_encoder_layers between 1 and {len(model.encoder.layers)}"
+            )
+        folder = states_folder(Path(cache_dir), self._states_identity(dataset, lower))
+        if not folder.is_dir():
+            check_room(Path(cache_dir), dataset.seconds.sum(), model.encoder.hidden_size, max_gigabytes)
+        with self.args.main_process_first(desc="encoding"):
+            if not folder.is_dir():
+                write_states(folder, self._encode_clips(dataset, lower), len(dataset), lower)
+        return dataset.with_lower_states(LowerStates.open(folder))
+
+    def _states_identity(self, dataset: MultiTaskDataset, lower: int) -> Iterator[bytes]:
+        """All that states depend on."""
+        model = self.model
+        settings = [lower, model.pools_every_layer, self.args.bf16, self.args.fp16, len(dataset)]
+        yield repr(settings).encode() + self.processing_class.to_json_string().encode()
+        for name, value in sorted(model.encoder.state_dict().items()):
+            yield name.encode() + value.cpu().numpy().tobytes()
+        for row in range(len(dataset)):
+            yield dataset.content(row)
+
+    def _encode_clips(self, dataset: MultiTaskDataset, lower: int) -> Iterator[EncodedClip]:
+        model, args = self.model.to(self.args.device), self.args
+        was_training = model.training
+        model.eval()
+        sampler = EvaluationBatchSampler(dataset.seconds, args.per_device_eval_batch_size, args.max_batch_seconds)
+        # Not prepared for several processes: one of them encodes for all.
+        loader = DataLoader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+        )
+        for inputs in tqdm(loader, desc="encoding", unit="batch", disable=args.disable_tqdm):
+            rows = inputs.pop("index").tolist()
+            inputs = self._prepare_inputs(inputs)
+            mask = inputs["attention_mask"]
+            with torch.no_grad(), self.compute_loss_context_manager():
+                layers = model.encoder.layer_states(inputs[model.main_input_name], mask)
+                frame_mask = model.encoder.frame_mask(mask, layers[0].shape[1])
+                looked_at = layers if model.pools_every_layer else layers[-1:]
+                pooled = torch.stack([masked_mean(states, frame_mask) for states in looked_at], dim=1)
+            states, frames = layers[lower].float().cpu().numpy(), frame_mask.sum(dim=1).tolist()
+            for row, clip, length, means in zip(rows, states, frames, pooled.float().cpu().numpy(), strict=True):
+                yield EncodedClip(row, clip[:length], means)
+        model.train(was_training)
 
     def _gather_rows(self, values: torch.Tensor, padding: int) -> torch.Tensor:
         values = self.accelerator.pad_across_processes(values, dim=0, pad_index=padding)

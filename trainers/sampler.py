@@ -8,9 +8,10 @@ import torch
 
 from paravox.modeling.errors import ConfigError
 
-from .multi_task_dataset import ClipDraw
+from .multi_task_dataset import ALL_TASKS, ClipDraw
 
-TASK_BATCHING = ("proportional", "round_robin", "uniform")
+ONE_TASK_BATCHING = ("proportional", "round_robin", "uniform")
+TASK_BATCHING = (*ONE_TASK_BATCHING, "all_tasks")
 # Within a bucket clips are shuffled: more batches a bucket mix better, fewer pad less.
 BATCHES_PER_BUCKET = 4
 # Among the longest clips, which are few, a bucket of that many batches would pad a lot: it ends where clips get shorter than
@@ -55,8 +56,8 @@ class OneTaskBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):
         processes: int = 1,
         seed: int = 0,
     ) -> None:
-        if task_batching not in TASK_BATCHING:
-            raise ConfigError(f"task_batching {task_batching!r}: use one of {', '.join(TASK_BATCHING)}")
+        if task_batching not in ONE_TASK_BATCHING:
+            raise ConfigError(f"task_batching {task_batching!r}: use one of {', '.join(ONE_TASK_BATCHING)}")
         empty = [task for task, clips in clips_by_task.items() if not len(clips)]
         if empty:
             raise ConfigError(f"task {empty[0]!r} has no labelled clip to train on: remove the task or label some")
@@ -119,6 +120,22 @@ class OneTaskBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):
         while True:
             yield from self._task_batches(task, turn)
             turn += 1
+
+
+class AllTasksBatchSampler(OneTaskBatchSampler):
+    """Draws batches that serve every task at once, of clips that carry any label: each clip once an epoch.
+
+    Everything else is as in [`OneTaskBatchSampler`].
+
+    Args:
+        clips (`np.ndarray`): the rows with a known label of any task.
+        seconds (`np.ndarray` of shape `(clips,)`): the length of every row.
+        batch_size (`int`): the most clips a process gets in a batch.
+        settings: `length_buckets`, `max_batch_seconds`, `processes` and `seed`.
+    """
+
+    def __init__(self, clips: np.ndarray, seconds: np.ndarray, batch_size: int, **settings) -> None:
+        super().__init__({ALL_TASKS: clips}, seconds, {ALL_TASKS: batch_size}, **settings)
 
 
 class Bucket:

@@ -5,8 +5,9 @@
     accelerate launch recipes/burst2vec/train.py CONFIG.yaml --resume_from_checkpoint last
 
 Every field below and every argument of the Trainer is a key of the YAML and an option of the command line. What a run
-leaves in `output_dir`: `model/` (opens by from_pretrained), `results.json`, `trainer_state.json` with the whole log,
-and `checkpoint-*/`, from which a run that was stopped goes on.
+leaves in `output_dir`: `model/` (opens by from_pretrained), `results.json`, `predictions/` of Val and Test in the order
+of the corpus's rows, `trainer_state.json` with the whole log, and `checkpoint-*/`, from which a run that was stopped
+goes on.
 """
 
 import copy
@@ -17,6 +18,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
 from transformers import AutoConfig, set_seed
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 
@@ -24,6 +27,7 @@ from paravox.modeling.audio import load_audio
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
 from paravox.modeling.errors import CheckpointError, ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.losses import UNKNOWN_CLASS
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.recipes.baselines import constant_predictions
@@ -46,7 +50,12 @@ SPLIT_TITLES = {"validation": "val", "test": "test"}
 class ModelSettings:
     """The model: an encoder, and what stands on it."""
 
-    tasks: list[dict] = field(metadata={"help": "What to predict, each with name, kind, and labels or range."})
+    tasks: list[dict] = field(
+        metadata={
+            "help": "What to predict, each with name, kind, and labels or range. For classes, class_weights: balanced (or a "
+            "number a label) makes rare labels count more."
+        }
+    )
     encoder: str | None = field(default=None, metadata={"help": "Folder or Hub name of a pre-trained encoder."})
     encoder_config: dict | None = field(
         default=None, metadata={"help": "Instead: model_type and sizes of an encoder that starts from random weights."}
@@ -63,6 +72,9 @@ class ModelSettings:
         default="encoder", metadata={"help": "How far a reversed gradient flows: encoder or extractor."}
     )
     layer_weights: bool = field(default=False, metadata={"help": "Learn a weighted mean of all the encoder's layers."})
+    uncertainty_weighting: bool = field(
+        default=False, metadata={"help": "Weigh the tasks by learned variances instead of evenly."}
+    )
     target_rms_db: float | None = field(default=None, metadata={"help": "Level of every clip in dB of full scale."})
 
 
@@ -92,6 +104,13 @@ class DataSettings:
         default=None, metadata={"help": "Keep decoded audio here, so that it is decoded once."}
     )
     cache_gigabytes: float = field(default=20.0, metadata={"help": "The most that the cache takes on disk."})
+    cache_lower_layers: bool = field(
+        default=False,
+        metadata={
+            "help": "Run what trainable_encoder_layers freezes once, and keep its states on disk in cache_dir (or "
+            "output_dir), each split's within cache_gigabytes."
+        },
+    )
     skip_bad: bool = field(default=False, metadata={"help": "Leave out clips that cannot be read instead of stopping."})
 
 
@@ -118,16 +137,19 @@ def main(argv: list[str] | None = None) -> dict:
     model_settings, data_settings, run_settings, args = parse_settings(
         (ModelSettings, DataSettings, RunSettings, MultiTaskTrainingArguments), argv
     )
-    tasks = parse_tasks(model_settings.tasks)
     output_dir = Path(args.output_dir)
     resume = find_checkpoint(args)
     claim = claim_output_folder(output_dir, empty=resume is None, overwrite=run_settings.overwrite_output_dir)
     # One process of a run holds the folder for all of them.
     with claim if args.process_index == 0 else nullcontext():
         set_seed(args.seed)
-        model, extractor = build_model(model_settings)
-        datasets = build_datasets(data_settings, tasks, extractor, args.seed)
+        extractor = build_extractor(model_settings)
+        datasets = build_datasets(data_settings, parse_tasks(unweighted(model_settings.tasks)), extractor, args.seed)
+        tasks = parse_tasks(weighted(model_settings.tasks, datasets["train"].labels))
+        model = build_model(model_settings, tasks)
         results = {"constant": score_constant(tasks, datasets), "seed": args.seed}
+        if data_settings.cache_lower_layers:
+            datasets = encode_once(model, extractor, datasets, args, data_settings)
         if run_settings.heads_first_epochs:
             results["frozen_head"] = train_heads_first(model, extractor, datasets, args, run_settings, resume)
         if args.num_train_epochs > 0:
@@ -148,20 +170,42 @@ def main(argv: list[str] | None = None) -> dict:
     return results
 
 
-def build_model(settings: ModelSettings) -> tuple[Burst2VecForMultiTask, Burst2VecFeatureExtractor]:
-    """The model to train and its feature extractor, from a pre-trained encoder or from a description of one."""
-    names = ("projection_size", "feature_size", "dropout", "adversarial", "discriminator_weight", "adversarial_weight")
-    names += ("adversarial_scope", "layer_weights", "tasks")
-    fields = {name: getattr(settings, name) for name in names}
-    level = {"target_rms_db": settings.target_rms_db}
+def unweighted(tasks: list[dict]) -> list[dict]:
+    """The tasks without their class weights, which may have to be worked out from the clips that they are to describe."""
+    return [{key: value for key, value in task.items() if key != "class_weights"} for task in tasks]
+
+
+def weighted(tasks: list[dict], train_labels: dict[str, np.ndarray]) -> list[dict]:
+    """The tasks with numbers for `class_weights: balanced`: clips over classes times clips of the class, in Train."""
+    weighted_tasks = []
+    for task in tasks:
+        if task.get("class_weights") == "balanced":
+            labels = train_labels[task["name"]]
+            classes = np.arange(len(task.get("labels", ())))
+            weights = compute_class_weight("balanced", classes=classes, y=labels[labels != UNKNOWN_CLASS])
+            task = task | {"class_weights": weights.round(4).tolist()}
+        weighted_tasks.append(task)
+    return weighted_tasks
+
+
+def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
+    """The feature extractor of a pre-trained encoder, or of one that is described."""
     if (settings.encoder is None) == (settings.encoder_config is None):
         raise ConfigError("give either encoder (a folder or Hub name) or encoder_config (a model_type and sizes)")
+    level = {"target_rms_db": settings.target_rms_db}
     if settings.encoder is not None:
-        model = Burst2VecForMultiTask.from_encoder(settings.encoder, **fields)
-        return model, Burst2VecFeatureExtractor.from_encoder(settings.encoder, **level)
-    encoder_config = AutoConfig.for_model(**settings.encoder_config)
-    model = Burst2VecForMultiTask(Burst2VecConfig(encoder=encoder_config, **fields))
-    return model, Burst2VecFeatureExtractor.for_config(encoder_config, **level)
+        return Burst2VecFeatureExtractor.from_encoder(settings.encoder, **level)
+    return Burst2VecFeatureExtractor.for_config(AutoConfig.for_model(**settings.encoder_config), **level)
+
+
+def build_model(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMultiTask:
+    """The model to train, from a pre-trained encoder or from a description of one."""
+    names = ("projection_size", "feature_size", "dropout", "adversarial", "discriminator_weight", "adversarial_weight")
+    names += ("adversarial_scope", "layer_weights", "uncertainty_weighting")
+    fields = {name: getattr(settings, name) for name in names} | {"tasks": tasks}
+    if settings.encoder is not None:
+        return Burst2VecForMultiTask.from_encoder(settings.encoder, **fields)
+    return Burst2VecForMultiTask(Burst2VecConfig(encoder=AutoConfig.for_model(**settings.encoder_config), **fields))
 
 
 def build_datasets(
@@ -187,6 +231,22 @@ def build_datasets(
     if settings.shuffle_labels:
         datasets["train"] = datasets["train"].with_shuffled_labels(seed)
     return datasets
+
+
+def encode_once(
+    model: Burst2VecForMultiTask,
+    extractor: Burst2VecFeatureExtractor,
+    datasets: dict[str, MultiTaskDataset],
+    args: MultiTaskTrainingArguments,
+    settings: DataSettings,
+) -> dict[str, MultiTaskDataset]:
+    """The splits, standing for what the frozen part of the encoder made of them."""
+    trainer = Burst2VecTrainer(model, args, extractor, datasets["train"], datasets.get("validation"))
+    folder = Path(settings.cache_dir or args.output_dir) / "states"
+    return {
+        split: trainer.encode_lower_layers(dataset, folder, settings.cache_gigabytes)
+        for split, dataset in datasets.items()
+    }
 
 
 def train_heads_first(
@@ -224,7 +284,12 @@ def train_heads_first(
     stage_args.load_best_model_at_end = True
     heads = copy.deepcopy(model)
     trainer = Burst2VecTrainer(heads, stage_args, extractor, datasets["train"], datasets["validation"])
-    pooled = {split: trainer.pool_clips(dataset) for split, dataset in datasets.items()}
+    pooled = {
+        split: dataset.with_pooled_states(dataset.lower_states.pooled)
+        if dataset.lower_states is not None
+        else trainer.pool_clips(dataset)
+        for split, dataset in datasets.items()
+    }
     trainer.train_dataset, trainer.eval_dataset = pooled["train"], pooled["validation"]
     trainer.train()
     trainer.save_state()
@@ -235,12 +300,17 @@ def train_heads_first(
 
 
 def score_splits(trainer: Burst2VecTrainer, datasets: dict[str, MultiTaskDataset]) -> dict[str, dict[str, float]]:
-    """The scores of Val and Test, whichever the corpus has with labels."""
+    """The scores of Val and Test, whichever the corpus has with labels; predictions are written beside them."""
     scores = {}
+    folder = Path(trainer.args.output_dir) / "predictions"
     for split, title in SPLIT_TITLES.items():
         if split in datasets:
-            metrics = trainer.predict(datasets[split], metric_key_prefix=title).metrics
-            scores[title] = only_scores({name.removeprefix(f"{title}_"): value for name, value in metrics.items()})
+            output = trainer.predict(datasets[split], metric_key_prefix=title)
+            named = {name.removeprefix(f"{title}_"): value for name, value in output.metrics.items()}
+            scores[title] = only_scores(named)
+            if trainer.is_world_process_zero():
+                folder.mkdir(parents=True, exist_ok=True)
+                np.savez(folder / f"{title}.npz", **output.predictions)
     return scores
 
 

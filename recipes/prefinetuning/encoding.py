@@ -2,12 +2,15 @@
 
 import hashlib
 import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from paravox.modeling.audio import duration_seconds
 from paravox.modeling.encoders import SpeechEncoder, load_encoder_config
 from paravox.modeling.errors import CheckpointError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
@@ -44,6 +47,7 @@ class Clips:
         self.extractor = extractor
         self.max_seconds = max_seconds
         self._features: dict[int, np.ndarray] = {}
+        self._seconds: dict[int, float] = {}
 
     def features(self, row: int) -> np.ndarray:
         """One clip: `(samples,)` or `(mel bins, frames)`."""
@@ -68,13 +72,26 @@ class Clips:
 
     def batches(self, rows: np.ndarray) -> list[np.ndarray]:
         """Rows cut into batches of about one length, the same ones for the same rows."""
-        frames = np.array([self.features(int(row)).shape[-1] for row in rows], np.float64)
-        # Of Whisper's features 100 are a second.
-        per_second = self.extractor.sampling_rate if self.features(int(rows[0])).ndim == 1 else 100
-        sampler = EvaluationBatchSampler(
-            frames / per_second, BATCH_CLIPS, max(BATCH_SECONDS, frames.max() / per_second)
-        )
+        seconds = np.array([self._seconds_of(int(row)) for row in rows])
+        sampler = EvaluationBatchSampler(seconds, BATCH_CLIPS, max(BATCH_SECONDS, seconds.max()))
         return [rows[[draw.index for draw in draws]] for draws in sampler]
+
+    def prepared(self, batches: list[np.ndarray]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """What `batch` gives for one batch after the other; while one is used, the next one is decoded."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            coming = pool.submit(self.batch, batches[0])
+            for following in [*batches[1:], None]:
+                ready = coming.result()
+                if following is not None:
+                    coming = pool.submit(self.batch, following)
+                yield ready
+
+    def _seconds_of(self, row: int) -> float:
+        """A clip's length as its file's header states it, so that batches can be made before anything is decoded."""
+        if row not in self._seconds:
+            seconds = duration_seconds(self.paths[row])
+            self._seconds[row] = seconds if self.max_seconds is None else min(seconds, self.max_seconds)
+        return self._seconds[row]
 
 
 def model_around(encoder: str, tasks: list[Task], projection_size: int = 256) -> PreFinetuningModel:
@@ -162,12 +179,13 @@ class LayerStates:
         known = self._lower.get(shared)
         made = LowerStates(shared) if shared and known is None else None
         states = None
+        prepared = self.clips.prepared(batches) if known is None else None
         for number, rows in enumerate(tqdm(batches, desc=title, unit="batch")):
             if known is not None:
                 frame_mask = known.frame_masks[number]
                 layers = encoder.upper_states(known.states[number], frame_mask, shared)
             else:
-                inputs, mask = self.clips.batch(rows)
+                inputs, mask = next(prepared)
                 layers = encoder.layer_states(inputs, mask)
                 frame_mask = encoder.frame_mask(mask, layers[0].shape[1])
             pooled = torch.stack([masked_mean(layer, frame_mask) for layer in layers], dim=1).numpy()

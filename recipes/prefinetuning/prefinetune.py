@@ -18,7 +18,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from transformers import Wav2Vec2FeatureExtractor, set_seed
 
 from paravox.modeling.audio import load_audio
@@ -40,6 +39,7 @@ from paravox.recipes.prefinetuning.corpora import (
 from paravox.recipes.prefinetuning.encoding import model_around
 from paravox.recipes.settings import parse_settings
 from paravox.recipes.tables import print_scores
+from paravox.trainers.lower_states import LowerStates
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer, PreFinetuningTrainingArguments
 from paravox.trainers.scoring import score_split
@@ -90,7 +90,8 @@ class PreFinetuningSettings:
     cache_lower_layers: bool = field(
         default=False,
         metadata={
-            "help": "Run the layers that trainable_encoder_layers freezes once, and keep their states in memory."
+            "help": "Run the layers that trainable_encoder_layers freezes once, and keep their states on disk in cache_dir "
+            "(or output_dir)."
         },
     )
     few_shot_config: str | None = field(
@@ -110,7 +111,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
     wanted = chosen_combinations(corpora_settings.corpora, settings)
     corpora = {name: open_corpus(name, corpora_settings, args.seed) for name in corpora_settings.corpora}
     output_dir = Path(args.output_dir)
-    results, lower_states = {}, CorpusStates()
+    results = {}
     is_main = args.process_index == 0
     # One process of a run holds the folder for all of them.
     with claim_output_folder(output_dir, empty=False) if is_main else nullcontext():
@@ -122,7 +123,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
                 print("  the encoder as it is: nothing to train")
             elif not done.is_file():
                 chosen = {corpus: corpora[corpus] for corpus in combination}
-                pre_finetune(chosen, corpora_settings, settings, args, output_dir / name, lower_states)
+                pre_finetune(chosen, corpora_settings, settings, args, output_dir / name)
             if combination:
                 results[name] = json.loads(done.read_text())
             if settings.few_shot_config and is_main:
@@ -171,7 +172,6 @@ def pre_finetune(
     settings: PreFinetuningSettings,
     args: PreFinetuningTrainingArguments,
     folder: Path,
-    lower_states: "CorpusStates",
 ) -> None:
     """Trains on one combination and leaves model and results in its folder; goes on from a checkpoint that is there."""
     started = time.time()
@@ -184,10 +184,7 @@ def pre_finetune(
     datasets = build_datasets(corpora, corpora_settings, extractor.sampling_rate, args.seed)
     trainer = PreFinetuningTrainer(model, args, extractor, datasets["train"], datasets["validation"])
     if settings.cache_lower_layers:
-        for name, corpus in corpora.items():
-            alone = build_datasets({name: corpus}, corpora_settings, extractor.sampling_rate, args.seed)
-            lower_states.encode(name, alone, trainer)
-        datasets = {split: lower_states.fill(split, list(corpora), dataset) for split, dataset in datasets.items()}
+        datasets = encode_corpora(corpora, corpora_settings, trainer, datasets)
         trainer.train_dataset, trainer.eval_dataset = datasets["train"], datasets["validation"]
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     trainer.save_state()
@@ -210,21 +207,23 @@ def pre_finetune(
     trainer.accelerator.wait_for_everyone()
 
 
-class CorpusStates:
-    """What the frozen lower layers give for every corpus, encoded once for all its combinations."""
+def encode_corpora(
+    corpora: dict[str, tuple[Task, dict]],
+    settings: CorporaSettings,
+    trainer: PreFinetuningTrainer,
+    datasets: dict[str, MultiTaskDataset],
+) -> dict[str, MultiTaskDataset]:
+    """The splits, standing for what the frozen part of the encoder made of them.
 
-    def __init__(self) -> None:
-        self._states: dict[tuple[str, str], list[np.ndarray]] = {}
-
-    def encode(self, corpus: str, splits: dict[str, MultiTaskDataset], trainer: PreFinetuningTrainer) -> None:
-        """Encodes a corpus's splits with the trainer's encoder, where that was not done before."""
-        for split, dataset in splits.items():
-            if (corpus, split) not in self._states:
-                self._states[corpus, split] = trainer.encode_lower_layers(dataset).lower_states
-
-    def fill(self, split: str, corpora: list[str], dataset: MultiTaskDataset) -> MultiTaskDataset:
-        """A split of merged corpora, standing for its states."""
-        return dataset.with_lower_states([states for name in corpora for states in self._states[name, split]])
+    Every corpus is encoded by itself, so that all combinations it takes part in find its states.
+    """
+    cache_dir = Path(settings.cache_dir or Path(trainer.args.output_dir).parent) / "states"
+    parts: dict[str, list[LowerStates]] = {split: [] for split in datasets}
+    for name, corpus in corpora.items():
+        alone = build_datasets({name: corpus}, settings, trainer.processing_class.sampling_rate, trainer.args.seed)
+        for split, dataset in alone.items():
+            parts[split].append(trainer.encode_lower_layers(dataset, cache_dir).lower_states)
+    return {split: dataset.with_lower_states(LowerStates.join(parts[split])) for split, dataset in datasets.items()}
 
 
 def build_datasets(
