@@ -1,0 +1,165 @@
+"""Train one YAML over several seeds, with and without adversarial debiasing, and compare with intervals.
+
+    python recipes/burst2vec/repeat.py recipes/burst2vec/configs/real_bursts.yaml --data_dir BURSTS --encoder WHISPER_BASE \\
+        --seeds 1 2 3 --output_dir runs/repeated --results_file recipes/burst2vec/results/real_bursts.json
+
+What is not named here goes to train.py. Every run has its own folder and is skipped once it is finished; one that was
+stopped goes on from its last checkpoint. Val chose the epochs; Test is scored once, at the end of each run.
+
+The results file has every run, and over the seeds: the mean of each variant, its difference to the frozen head, and the
+ensemble of its members. The 95 % intervals draw speakers anew, the same ones for all models; they do not hold what other
+seeds would give.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
+from paravox.modeling.tasks import Task, parse_tasks
+from paravox.recipes.baselines import constant_predictions
+from paravox.recipes.burst2vec import train
+from paravox.recipes.burst2vec.bootstrap import bootstrap_scores, draw_speakers, interval
+from paravox.recipes.burst2vec.prediction import mean_predictions
+from paravox.recipes.corpora.loading import load_corpus
+from paravox.recipes.output_folder import last_whole_checkpoint
+from paravox.recipes.settings import parse_settings
+from paravox.recipes.tables import print_scores
+from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
+from paravox.trainers.multi_task_dataset import read_labels
+
+VARIANTS = {"adversarial": "true", "no_adversarial": "false"}
+FROZEN_HEAD = "frozen_head"
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Runs what is missing, then compares; gives what the results file holds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="a YAML of train.py")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="(default 1 2 3)")
+    parser.add_argument("--output_dir", type=Path, required=True, help="a folder a run is written here")
+    parser.add_argument("--results_file", type=Path, required=True, help="the JSON file of all runs")
+    arguments, options = parser.parse_known_args(argv)
+    runs = {}
+    for seed in arguments.seeds:
+        for variant, adversarial in VARIANTS.items():
+            folder = arguments.output_dir / f"{variant}_{seed}"
+            settings = [arguments.config, *options, "--seed", str(seed), "--adversarial", adversarial]
+            run_once(folder, [*settings, "--output_dir", str(folder)])
+            runs[variant, seed] = folder
+            if variant == "no_adversarial" and (folder / FROZEN_HEAD / "results.json").is_file():
+                runs[FROZEN_HEAD, seed] = folder / FROZEN_HEAD
+    results = compare(runs, *read_corpus([arguments.config, *options]))
+    results["command"] = " ".join(["python recipes/burst2vec/repeat.py", *_without_paths(argv or sys.argv[1:])])
+    arguments.results_file.parent.mkdir(parents=True, exist_ok=True)
+    arguments.results_file.write_text(json.dumps(results, indent=1) + "\n")
+    print_scores("Means over the seeds (Val chose the epochs)", shown_rows(results))
+    return results
+
+
+def run_once(folder: Path, settings: list[str]) -> None:
+    """One run of train.py, unless it is finished."""
+    if (folder / "results.json").is_file():
+        print(f"{folder} is finished")
+        return
+    started = folder.is_dir() and last_whole_checkpoint(folder) is not None
+    print(f"{folder}: {'going on' if started else 'starting'}")
+    how = ["--resume_from_checkpoint", "last"] if started else ["--overwrite_output_dir", "true"]
+    train.main([*settings, "--results_file", "", *how])
+
+
+def read_corpus(settings: list[str]) -> tuple[list[Task], dict[str, dict[str, np.ndarray]], dict[str, list[str]]]:
+    """The tasks, and by split the labels and the speakers."""
+    groups = (train.ModelSettings, train.DataSettings, train.RunSettings, MultiTaskTrainingArguments)
+    model, data, _, _ = parse_settings(groups, settings)
+    tasks = parse_tasks(train.unweighted(model.tasks))
+    corpus = load_corpus(data.corpus, data.data_dir, tasks, data.audio)
+    labels = {split: {task.name: read_labels(clips, task) for task in tasks} for split, clips in corpus.items()}
+    return tasks, labels, {split: [str(name) for name in clips["speaker"]] for split, clips in corpus.items()}
+
+
+def compare(
+    runs: dict[tuple[str, int], Path],
+    tasks: list[Task],
+    labels: dict[str, dict[str, np.ndarray]],
+    speakers: dict[str, list[str]],
+) -> dict:
+    """Scores of every run, and of the variants over the seeds, with intervals.
+
+    Args:
+        runs (`dict`): folders with `predictions/` by variant and seed.
+        tasks (list of [`Task`]).
+        labels (`dict`): by split and task.
+        speakers (`dict`): by split, of every clip.
+    """
+    entries = {
+        (variant, seed): {"name": variant, "seed": seed, "adversarial": variant == "adversarial"}
+        for variant, seed in runs
+    }
+    variants = list(dict.fromkeys(variant for variant, _ in runs))
+    summary: dict[str, dict] = {"constant": {}, "means": {}, "differences_to_frozen_head": {}, "ensembles": {}}
+    for split, title in train.SPLIT_TITLES.items():
+        if split not in labels:
+            continue
+        counts = draw_speakers(speakers[split])
+        predictions = {run: load_predictions(folder, title) for run, folder in runs.items()}
+        draws = {run: bootstrap_scores(tasks, values, labels[split], counts) for run, values in predictions.items()}
+        for run, entry in entries.items():
+            entry[title] = {name: round(float(values[0]), 4) for name, values in draws[run].items()}
+            entry[f"{title}_interval"] = {name: interval(values) for name, values in draws[run].items()}
+        constant = constant_predictions(tasks, labels["train"], len(speakers[split]))
+        scores = bootstrap_scores(tasks, constant, labels[split], counts[:1])
+        summary["constant"][title] = {name: round(float(values[0]), 4) for name, values in scores.items()}
+        means = {variant: _mean([draws[run] for run in runs if run[0] == variant]) for variant in variants}
+        for variant, mean in means.items():
+            _note(summary["means"], variant, title, mean)
+            members = [predictions[run] for run in runs if run[0] == variant]
+            ensemble = bootstrap_scores(tasks, mean_predictions(members), labels[split], counts)
+            _note(summary["ensembles"], variant, title, ensemble)
+            if variant != FROZEN_HEAD and FROZEN_HEAD in means:
+                difference = {name: values - means[FROZEN_HEAD][name] for name, values in mean.items()}
+                _note(summary["differences_to_frozen_head"], variant, title, difference)
+    return {"runs": list(entries.values()), **summary}
+
+
+def load_predictions(folder: Path, title: str) -> dict[str, np.ndarray]:
+    with np.load(folder / "predictions" / f"{title}.npz") as file:
+        return dict(file)
+
+
+def shown_rows(results: dict) -> dict[str, dict[str, dict[str, float]]]:
+    """The rows of the table: constant prediction, the variants' means and their ensembles."""
+    rows = {"constant prediction": results["constant"]}
+    for kind in ("means", "ensembles"):
+        for variant, splits in results[kind].items():
+            name = variant.replace("_", " ") + (", ensemble" if kind == "ensembles" else "")
+            rows[name] = {title: {m: v["value"] for m, v in scores.items()} for title, scores in splits.items()}
+    return rows
+
+
+def _mean(draws: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.mean([run[name] for run in draws], axis=0) for name in draws[0]}
+
+
+def _note(table: dict, variant: str, title: str, draws: dict[str, np.ndarray]) -> None:
+    table.setdefault(variant, {})[title] = {
+        name: {"value": round(float(values[0]), 4), "interval": interval(values)} for name, values in draws.items()
+    }
+
+
+def _without_paths(argv: list[str]) -> list[str]:
+    """The command line as anyone may type it: places of data and weights by their last part."""
+    return [
+        Path(part).name if position and argv[position - 1] in ("--data_dir", "--encoder") else part
+        for position, part in enumerate(argv)
+    ]
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (AudioError, CheckpointError, ConfigError, CorpusError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
