@@ -5,7 +5,7 @@ import pytest
 from conftest import write_clip
 from datasets import Audio, ClassLabel, Dataset
 
-from paravox.modeling.errors import CorpusError
+from paravox.modeling.errors import ConfigError, CorpusError
 from paravox.modeling.tasks import Task
 from paravox.trainers.lower_states import EncodedClip, LowerStates, write_states
 from paravox.trainers.multi_task_dataset import ClipDraw, MultiTaskDataset, audio_column, read_labels
@@ -112,6 +112,41 @@ def test_clips_can_stand_for_what_an_encoder_made_of_them(dataset, tmp_path):
     np.testing.assert_array_equal(item["lower_pooled_states"], pooled[2, :1])
     np.testing.assert_allclose(changed.seconds, dataset.seconds)
     assert "audio" in dataset[ClipDraw(0)]
+
+
+def test_drawn_clips_are_augmented_after_the_crop(paths):
+    calls = []
+
+    def augmentation(samples, rate, numbers):
+        calls.append((len(samples), rate, tuple(numbers)))
+        return -samples
+
+    corpus = Dataset.from_dict({"path": paths} | COLUMNS)
+    settings = {"max_seconds": 0.8, "seed": 5}
+    augmented = MultiTaskDataset(corpus, TASKS, augmentation=augmentation, **settings)
+    plain = MultiTaskDataset(corpus, TASKS, **settings)
+    for draw in (ClipDraw(0, "age", 1), ClipDraw(2, None, 3)):
+        np.testing.assert_array_equal(augmented[draw]["audio"][0], -plain[draw]["audio"][0])
+        np.testing.assert_array_equal(augmented.without_augmentation()[draw]["audio"][0], plain[draw]["audio"][0])
+    assert calls == [(8_000, 16_000, (5, 1, 0)), (12_800, 16_000, (5, 3, 2))]
+    np.testing.assert_array_equal(augmented.seconds, plain.seconds)
+    shuffled = augmented.with_shuffled_labels(0).skip_unreadable()[0]
+    np.testing.assert_array_equal(shuffled[draw]["audio"][0], -plain[draw]["audio"][0])
+
+
+def test_augmentation_does_not_go_with_stored_outputs(paths):
+    corpus = Dataset.from_dict({"path": paths} | COLUMNS)
+    augmented = MultiTaskDataset(corpus, TASKS, augmentation=lambda samples, rate, numbers: samples)
+    pooled, lower = np.zeros((3, 2, 4), np.float32), [np.zeros((5, 4), np.float32)] * 3
+    message = "augmentation and an encoder's stored outputs do not go together.*: turn one of the two off"
+    with pytest.raises(ConfigError, match=message):
+        augmented.with_pooled_states(pooled)
+    with pytest.raises(ConfigError, match=message):
+        augmented.with_lower_states(lower)
+    unchanged = augmented.without_augmentation()
+    assert "pooled_states" in unchanged.with_pooled_states(pooled)[ClipDraw(0)]
+    assert "lower_states" in unchanged.with_lower_states(lower)[ClipDraw(0)]
+    assert augmented.augmentation is not None
 
 
 def test_shuffled_labels_are_the_same_labels_in_another_order(dataset):

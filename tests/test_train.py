@@ -168,6 +168,60 @@ def test_a_run_goes_on_from_its_last_checkpoint(demo_data, tmp_path):
     assert state["global_step"] == 2
 
 
+@pytest.fixture
+def augmented_data(demo_data, tmp_path):
+    """The demo's options, with augmentation in the YAML."""
+    config = tmp_path / "augmented.yaml"
+    lines = ["augmentation:", "  - {transform: AddGaussianNoise, p: 0.9, max_amplitude: 1e-1}", "  - {transform: Gain}"]
+    config.write_text(Path(demo_data[0]).read_text() + "\n".join(lines) + "\n")
+    return [str(config), *demo_data[1:-2], "--lr_scheduler_type", "constant", "--output_dir"]
+
+
+def test_an_augmented_run_repeats_itself_in_workers_and_after_a_resume(augmented_data, demo_data, tmp_path):
+    def weights(folder):
+        return (tmp_path / folder / "model" / "model.safetensors").read_bytes()
+
+    # Into a second epoch, and the last weights, not the best.
+    options = ["--max_steps", "8", "--eval_strategy", "no", "--load_best_model_at_end", "false"]
+    run = [*augmented_data, str(tmp_path / "run"), *options]
+    train.main([*augmented_data, str(tmp_path / "unbroken"), *options])
+    train.main([*run, "--max_steps", "3"])
+    train.main([*run, "--resume_from_checkpoint", "last", "--dataloader_num_workers", "2"])
+    assert weights("run") == weights("unbroken")
+    train.main([*augmented_data, str(tmp_path / "plain"), *options, "--augmentation", "[]"])
+    assert weights("plain") != weights("unbroken")
+
+
+def test_only_drawn_train_clips_are_augmented(augmented_data, tmp_path, monkeypatch):
+    clips = []
+
+    class Recorded(train.ClipAugmentation):
+        def __call__(self, samples, sampling_rate, seed_numbers):
+            clips.append(tuple(seed_numbers))
+            return super().__call__(samples, sampling_rate, seed_numbers)
+
+    monkeypatch.setattr(train, "ClipAugmentation", Recorded)
+    heads = [*augmented_data, str(tmp_path / "run"), "--heads_first_epochs", "1"]
+    with pytest.raises(
+        ConfigError, match="augmentation changes nothing where num_train_epochs is 0.*leave augmentation"
+    ):
+        train.main([*heads, "--num_train_epochs", "0"])
+    assert not clips
+    results = train.main([*heads, "--max_steps", "-1", "--num_train_epochs", "1"])
+    # Eight clips, each once for each of three tasks; neither what the heads learned on, nor the other splits.
+    assert sorted(clips) == sorted([(42, 0, row) for row in range(CLIPS["train"])] * 3)
+    assert set(results) >= {"frozen_head", "val", "test"}
+
+
+def test_a_wrong_augmentation_is_refused(augmented_data, tmp_path):
+    for given, message in (
+        ('[{"transform": "Gian"}]', "augmentation 1: transform 'Gian'.*did you mean 'Gain'"),
+        ('{"transform": "Gain"}', "augmentation is .*, expected a list"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train.main([*augmented_data, str(tmp_path / "run"), "--augmentation", given])
+
+
 def test_resuming_where_nothing_was_saved_is_an_error(demo_data):
     with pytest.raises(CheckpointError, match="resume_from_checkpoint 'last': no checkpoint"):
         train.main([*demo_data, "--resume_from_checkpoint", "last"])

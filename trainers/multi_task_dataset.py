@@ -12,7 +12,7 @@ import torch
 from datasets import Audio, ClassLabel, Dataset
 
 from paravox.modeling.audio import duration_seconds, load_audio
-from paravox.modeling.errors import AudioError, CorpusError
+from paravox.modeling.errors import AudioError, ConfigError, CorpusError
 from paravox.modeling.losses import UNKNOWN_CLASS
 from paravox.modeling.tasks import Task
 
@@ -51,7 +51,9 @@ class MultiTaskDataset(torch.utils.data.Dataset):
             example a cache's `load`. Decodes and resamples by default.
         sampling_rate (`int`, *optional*, defaults to 16000): in hertz.
         max_seconds (`float`, *optional*): a longer clip is cropped to this length, at a place drawn anew each epoch.
-        seed (`int`, *optional*, defaults to 0): of the crops.
+        seed (`int`, *optional*, defaults to 0): of the crops and the augmentation.
+        augmentation (`Callable`, *optional*): from samples, their rate and the numbers `(seed, epoch, row)` to samples
+            of the same length, such as a [`ClipAugmentation`]; applied to every clip that is drawn, after cropping.
 
     Raises:
         CorpusError: if a column is missing or holds a label that its task does not know.
@@ -65,6 +67,7 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         sampling_rate: int = 16_000,
         max_seconds: float | None = None,
         seed: int = 0,
+        augmentation: Callable[[np.ndarray, int, tuple[int, int, int]], np.ndarray] | None = None,
     ) -> None:
         self.clips = corpus.select_columns([audio_column(corpus)]).with_format(None)
         self.tasks = list(tasks)
@@ -73,6 +76,7 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         self.sampling_rate = sampling_rate
         self.max_seconds = max_seconds
         self.seed = seed
+        self.augmentation = augmentation
         self.pooled_states: np.ndarray | None = None
         self.lower_states: LowerStates | None = None
 
@@ -99,7 +103,11 @@ class MultiTaskDataset(torch.utils.data.Dataset):
 
         Args:
             pooled_states (`np.ndarray` of shape `(clips, layers, hidden)`): in the order of the rows.
+
+        Raises:
+            ConfigError: if the clips are augmented.
         """
+        self.refuse_augmentation()
         return self._changed(pooled_states=pooled_states)
 
     def with_lower_states(self, lower_states: LowerStates) -> "MultiTaskDataset":
@@ -107,8 +115,16 @@ class MultiTaskDataset(torch.utils.data.Dataset):
 
         Args:
             lower_states ([`LowerStates`]): in the order of the rows.
+
+        Raises:
+            ConfigError: if the clips are augmented.
         """
+        self.refuse_augmentation()
         return self._changed(lower_states=lower_states)
+
+    def without_augmentation(self) -> "MultiTaskDataset":
+        """The same clips, unchanged when drawn."""
+        return self if self.augmentation is None else self._changed(augmentation=None)
 
     def with_shuffled_labels(self, seed: int) -> "MultiTaskDataset":
         """The same clips with their labels dealt out at random, for a control."""
@@ -123,7 +139,10 @@ class MultiTaskDataset(torch.utils.data.Dataset):
             item["lower_states"] = self.lower_states[draw.index]
             item["lower_pooled_states"] = self.lower_states.lower_pooled(draw.index)
         else:
-            item["audio"] = (self._crop(self.load(self._source(draw.index)), draw), self.sampling_rate)
+            samples = self._crop(self.load(self._source(draw.index)), draw)
+            if self.augmentation is not None:
+                samples = self.augmentation(samples, self.sampling_rate, (self.seed, draw.epoch, draw.index))
+            item["audio"] = (samples, self.sampling_rate)
         return item
 
     def content(self, index: int) -> bytes:
@@ -162,6 +181,13 @@ class MultiTaskDataset(torch.utils.data.Dataset):
                 messages.append(str(error))
         labels = {task: values[readable] for task, values in self.labels.items()}
         return self._changed(clips=self.clips.select(readable), labels=labels), messages
+
+    def refuse_augmentation(self) -> None:
+        if self.augmentation is not None:
+            raise ConfigError(
+                "augmentation and an encoder's stored outputs do not go together, every epoch would see the first draw "
+                "again: turn one of the two off"
+            )
 
     def _changed(self, **attributes: Any) -> "MultiTaskDataset":
         other = copy.copy(self)

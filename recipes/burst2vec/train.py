@@ -37,6 +37,7 @@ from paravox.recipes.corpora.oversampling import oversample
 from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint
 from paravox.recipes.settings import parse_settings
 from paravox.recipes.tables import print_scores
+from paravox.trainers.augmentation import ClipAugmentation
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
@@ -91,6 +92,13 @@ class DataSettings:
     )
     max_seconds: float | None = field(
         default=None, metadata={"help": "Longer Train clips are cropped, anew each epoch."}
+    )
+    augmentation: list[dict] = field(
+        default_factory=list,
+        metadata={
+            "help": "Changes Train clips by audiomentations, anew each epoch: a list of transforms, such as "
+            "{transform: AddGaussianNoise, p: 0.5, max_amplitude: 0.01}."
+        },
     )
     oversample: bool = field(
         default=False, metadata={"help": "Draw Train rows again until all strata are of one size."}
@@ -211,7 +219,8 @@ def build_model(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMulti
 def build_datasets(
     settings: DataSettings, tasks: list[Task], extractor: Burst2VecFeatureExtractor, seed: int
 ) -> dict[str, MultiTaskDataset]:
-    """The splits of the corpus, ready for the trainer; Train is cropped and, if asked, oversampled."""
+    """The splits of the corpus, ready for the trainer; Train is cropped and, if asked, augmented and oversampled."""
+    augmentation = ClipAugmentation(settings.augmentation) if settings.augmentation else None
     corpus = load_corpus(settings.corpus, settings.data_dir, tasks, settings.audio)
     if settings.oversample:
         corpus["train"] = oversample(corpus["train"], tasks, settings.max_repeats, seed)
@@ -221,7 +230,8 @@ def build_datasets(
     for split, clips in corpus.items():
         crop = settings.max_seconds if split == "train" else None
         load = cache.load if cache else load_audio
-        dataset = MultiTaskDataset(clips, tasks, load, rate, max_seconds=crop, seed=seed)
+        augment = augmentation if split == "train" else None
+        dataset = MultiTaskDataset(clips, tasks, load, rate, max_seconds=crop, seed=seed, augmentation=augment)
         if settings.skip_bad:
             dataset, messages = dataset.skip_unreadable()
             print(
@@ -261,7 +271,15 @@ def train_heads_first(
 
     Returns:
         `dict`: the frozen head's scores per split.
+
+    Raises:
+        ConfigError: if Train is augmented and no stage follows that would learn from its clips.
     """
+    if datasets["train"].augmentation is not None and args.num_train_epochs <= 0:
+        raise ConfigError(
+            "augmentation changes nothing where num_train_epochs is 0, because the heads learn on one pass of the "
+            "encoder over unchanged clips: leave augmentation out, or train for an epoch or more"
+        )
     stage_args = copy.deepcopy(args)
     stage_args.output_dir = str(Path(args.output_dir) / "frozen_head")
     scores_file = Path(stage_args.output_dir) / "results.json"
@@ -284,10 +302,11 @@ def train_heads_first(
     stage_args.load_best_model_at_end = True
     heads = copy.deepcopy(model)
     trainer = Burst2VecTrainer(heads, stage_args, extractor, datasets["train"], datasets["validation"])
+    # One pass serves all epochs: over the clips as they are.
     pooled = {
         split: dataset.with_pooled_states(dataset.lower_states.pooled)
         if dataset.lower_states is not None
-        else trainer.pool_clips(dataset)
+        else trainer.pool_clips(dataset.without_augmentation())
         for split, dataset in datasets.items()
     }
     trainer.train_dataset, trainer.eval_dataset = pooled["train"], pooled["validation"]
