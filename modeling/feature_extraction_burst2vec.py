@@ -105,6 +105,14 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
     def model_input_names(self) -> list[str]:
         return [self._encoder_extractor.model_input_names[0], "attention_mask"]
 
+    @property
+    def input_settings(self) -> dict[str, Any]:
+        """What a clip's features depend on, by name: where these are equal, two feature extractors give the same."""
+        stock = self._encoder_extractor
+        names = ("sampling_rate", "do_normalize", "hop_length", "n_fft", "dither", "padding_value")
+        settings = {name: getattr(stock, name, None) for name in names}
+        return settings | {"mel_bins": stock.feature_size, "target_rms_db": self.target_rms_db}
+
     def __call__(self, clips: Any, sampling_rate: int | None = None, return_tensors: str | None = None) -> BatchFeature:
         """Turns one clip or a list of clips into a batch.
 

@@ -1,19 +1,20 @@
-"""What every model around a pre-trained encoder shares: strict loading, freezing, pooling over time."""
+"""What every model around a pre-trained encoder shares: where it starts from, freezing, pooling over time."""
 
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
-from .encoders import SpeechEncoder, load_encoder_config, load_encoder_weights, open_checkpoint
-from .errors import CheckpointError, ConfigError
+from .encoders import SpeechEncoder, load_encoder_config, load_encoder_weights
+from .errors import ConfigError
 from .pooling import masked_mean
+from .strict_loading import StrictlyLoadedModel
 from .tasks import Task
 
 
-class ModelWithEncoder(PreTrainedModel):
+class ModelWithEncoder(StrictlyLoadedModel):
     """A model with an `encoder` of the seam, to be derived from."""
 
+    made_from = "to start from its encoder use {}.from_encoder"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -51,27 +52,6 @@ class ModelWithEncoder(PreTrainedModel):
         model = cls(cls.config_class(encoder=encoder_config, tasks=tasks, **settings))
         load_encoder_weights(model.encoder, name_or_path, **hub_options)
         return model
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
-        """Opens a saved model; as in Transformers, but a checkpoint that lacks weights is an error.
-
-        Raises:
-            CheckpointError: if the checkpoint cannot be read, is of another class, or lacks weights of this one.
-        """
-        with_info = kwargs.pop("output_loading_info", False)
-        if kwargs.get("config") is None:
-            cls._check_model_type(pretrained_model_name_or_path, kwargs)
-        # Weights of another shape are reported below, by name, instead of raised.
-        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-        model, info = open_checkpoint(super().from_pretrained, pretrained_model_name_or_path, *model_args, **kwargs)
-        absent = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
-        if absent:
-            raise CheckpointError(
-                f"checkpoint {str(pretrained_model_name_or_path)!r} lacks {len(absent)} weights of {cls.__name__} "
-                f"({', '.join(absent[:3])}): it is incomplete or of another shape; save or download it again"
-            )
-        return (model, info) if with_info else model
 
     def freeze_encoder(self, trainable_layers: int = 0) -> None:
         """Stops the encoder from learning, all of it or all but its top layers.
@@ -196,16 +176,4 @@ class ModelWithEncoder(PreTrainedModel):
         if task not in self.tasks or task not in labels:
             raise ConfigError(
                 f"task {task!r} with labels of {sorted(labels)}: name one of {list(self.tasks)} and its labels"
-            )
-
-    @classmethod
-    def _check_model_type(cls, name_or_path: str, hub_options: dict[str, Any]) -> None:
-        names = ("revision", "token", "cache_dir", "local_files_only")
-        options = {name: hub_options[name] for name in names if name in hub_options}
-        config_class = cls.config_class
-        found = open_checkpoint(config_class.get_config_dict, name_or_path, **options)[0].get("model_type")
-        if found != config_class.model_type:
-            raise CheckpointError(
-                f"checkpoint {str(name_or_path)!r} is of model_type {found!r}, not {config_class.model_type!r}: to start "
-                f"from its encoder use {cls.__name__}.from_encoder"
             )

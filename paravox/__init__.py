@@ -13,6 +13,9 @@ if (_checkout / "modeling" / "__init__.py").is_file():
 
 _public_names = {
     "Burst2VecConfig": "modeling.configuration_burst2vec",
+    "Burst2VecEnsemble": "modeling.modeling_ensemble",
+    "Burst2VecEnsembleConfig": "modeling.configuration_ensemble",
+    "Burst2VecEnsembleFeatureExtractor": "modeling.feature_extraction_ensemble",
     "Burst2VecFeatureExtractor": "modeling.feature_extraction_burst2vec",
     "Burst2VecForMultiTask": "modeling.modeling_burst2vec",
     "Burst2VecTrainer": "trainers.burst2vec_trainer",
@@ -34,14 +37,22 @@ def _register() -> None:
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
     from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+    from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatureExtractor
     from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+    from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
     from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning
 
-    for model_class in (Burst2VecForMultiTask, EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning):
+    feature_extractors = {
+        Burst2VecForMultiTask: Burst2VecFeatureExtractor,
+        Burst2VecEnsemble: Burst2VecEnsembleFeatureExtractor,
+        EncoderForPreFinetuning: Burst2VecFeatureExtractor,
+        Wav2Vec2ForPreFinetuning: Burst2VecFeatureExtractor,
+    }
+    for model_class, extractor_class in feature_extractors.items():
         config_class = model_class.config_class
         AutoConfig.register(config_class.model_type, config_class)
         AutoModel.register(config_class, model_class)
-        AutoFeatureExtractor.register(config_class, Burst2VecFeatureExtractor)
+        AutoFeatureExtractor.register(config_class, extractor_class)
 
 
 def __getattr__(name: str):

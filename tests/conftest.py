@@ -2,7 +2,10 @@
 
 import copy
 import itertools
+import json
 import os
+import subprocess
+import sys
 
 # Before the first import of a library that reads them: no test may reach the network or take every core.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -24,6 +27,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
 from paravox.modeling.encoders import build_encoder
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 
 disable_progress_bar()
@@ -230,3 +234,71 @@ def saved_encoders(tmp_path_factory, tiny_encoders):
         extractor = Wav2Vec2FeatureExtractor(do_normalize=True) if name == "wav2vec2" else WhisperFeatureExtractor()
         extractor.save_pretrained(folders[name])
     return folders
+
+
+@pytest.fixture
+def saved_members(make_model, tmp_path):
+    """Folders of three models with their feature extractors, whose encoders are wav2vec 2.0, HuBERT and Whisper."""
+    folders = []
+    for seed, encoder in enumerate(("wav2vec2_layer", "hubert_layer", "whisper")):
+        model = make_model(encoder, seed=seed, layer_weights=encoder == "hubert_layer")
+        generator = torch.Generator().manual_seed(seed)
+        for head in model.heads.values():
+            # Wide enough that some predictions are clipped and no mean of probabilities is one of logits.
+            torch.nn.init.normal_(head.weight, std=3.0, generator=generator)
+            torch.nn.init.normal_(head.bias, mean=0.5, generator=generator)
+        folder = tmp_path / "members" / encoder
+        model.save_pretrained(folder)
+        Burst2VecFeatureExtractor.for_config(model.config.encoder).save_pretrained(folder)
+        folders.append(str(folder))
+    return folders
+
+
+OPEN_ELSEWHERE = """
+import json, sys
+# Even where paravox is installed, this process must not find it.
+sys.modules["paravox"] = None
+try:
+    import paravox
+except ImportError:
+    pass
+else:
+    sys.exit("paravox could be imported: this shows nothing")
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+folder, clip = sys.argv[1:]
+config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
+extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
+model = AutoModel.from_pretrained(folder, trust_remote_code=True)
+output = model(**extractor([clip], return_tensors="pt"))
+found = {
+    "config": type(config).__name__,
+    "module": type(model).__module__,
+    "predictions": {name: values.tolist() for name, values in output.predictions.items()},
+}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def open_elsewhere(tmp_path):
+    """Opens a saved folder by the Auto classes where paravox cannot be imported; gives what a clip's predictions are."""
+
+    def open_it(folder, clip):
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "open.py").write_text(OPEN_ELSEWHERE)
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "HF_MODULES_CACHE")
+        }
+        environment |= {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, "open.py", str(folder), str(clip)],
+            cwd=elsewhere,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return open_it

@@ -153,6 +153,15 @@ def test_a_very_short_clip_is_padded_to_one_frame(kind, request, make_model):
     assert all(values.isfinite().all() for values in predictions.values())
 
 
+def test_the_settings_of_the_input_are_those_that_its_numbers_depend_on(encoder_configs):
+    waveform = Burst2VecFeatureExtractor.for_config(encoder_configs["hubert_layer"], max_seconds=3.0).input_settings
+    assert waveform == Burst2VecFeatureExtractor.for_config(encoder_configs["wav2vec2_group"]).input_settings
+    assert (waveform["sampling_rate"], waveform["do_normalize"], waveform["target_rms_db"]) == (RATE, True, None)
+    log_mel = Burst2VecFeatureExtractor.for_config(encoder_configs["whisper"], target_rms_db=-3.0).input_settings
+    assert log_mel.keys() == waveform.keys()
+    assert (log_mel["mel_bins"], log_mel["hop_length"], log_mel["target_rms_db"]) == (80, 160, -3.0)
+
+
 def test_a_clip_that_is_too_long_is_an_error(encoder_configs, tmp_path):
     extractor = Burst2VecFeatureExtractor.for_config(encoder_configs["whisper"], max_seconds=0.5)
     extractor((noise(0.5), RATE))

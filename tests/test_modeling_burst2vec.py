@@ -1,9 +1,6 @@
 """The model: directions of its gradients, predictions, what a saved folder gives back, and what it refuses."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -406,35 +403,9 @@ def test_layer_weights_from_an_encoder_switch_layerdrop_off(encoder_configs, tas
     assert model.encoder.model.config.layerdrop == 0
 
 
-OPEN_ELSEWHERE = """
-import json, sys
-# Even where paravox is installed, this process must not find it.
-sys.modules["paravox"] = None
-try:
-    import paravox
-except ImportError:
-    pass
-else:
-    sys.exit("paravox could be imported: this shows nothing")
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
-folder, clip = sys.argv[1:]
-config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
-extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
-model = AutoModel.from_pretrained(folder, trust_remote_code=True)
-output = model(**extractor([clip], return_tensors="pt"))
-found = {
-    "config": type(config).__name__,
-    "module": type(model).__module__,
-    "predictions": {name: values.tolist() for name, values in output.predictions.items()},
-}
-print(json.dumps(found))
-"""
-
-
 @pytest.mark.parametrize("encoder", ["wav2vec2_layer", "whisper"])
-def test_a_saved_folder_opens_where_paravox_is_absent(make_model, encoder, tmp_path):
-    folder, clip, elsewhere = tmp_path / "model", tmp_path / "clip.wav", tmp_path / "elsewhere"
-    elsewhere.mkdir()
+def test_a_saved_folder_opens_where_paravox_is_absent(make_model, open_elsewhere, encoder, tmp_path):
+    folder, clip = tmp_path / "model", tmp_path / "clip.wav"
     soundfile.write(clip, 0.1 * np.sin(np.arange(8_000) / 20), 16_000)
     model = make_model(encoder, layer_weights=True)
     extractor = Burst2VecFeatureExtractor.for_config(model.config.encoder)
@@ -442,19 +413,7 @@ def test_a_saved_folder_opens_where_paravox_is_absent(make_model, encoder, tmp_p
     extractor.save_pretrained(folder)
     with torch.no_grad():
         expected = model(**extractor([str(clip)], return_tensors="pt")).predictions
-
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "HF_MODULES_CACHE")}
-    environment |= {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    (elsewhere / "open.py").write_text(OPEN_ELSEWHERE)
-    done = subprocess.run(
-        [sys.executable, "open.py", str(folder), str(clip)],
-        cwd=elsewhere,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = open_elsewhere(folder, clip)
     assert found["config"] == "Burst2VecConfig"
     assert found["module"].startswith("transformers_modules.")
     for name, values in expected.items():

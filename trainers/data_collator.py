@@ -17,7 +17,8 @@ class MultiTaskCollator:
     """Turns the clips of a batch into the model's inputs, padded to their longest, with the labels of the batch's task.
 
     Args:
-        feature_extractor ([`Burst2VecFeatureExtractor`]): takes a list of `(samples, rate)`.
+        feature_extractor ([`Burst2VecFeatureExtractor`] or [`Burst2VecEnsembleFeatureExtractor`]): takes a list of
+            `(samples, rate)`.
     """
 
     feature_extractor: Any

@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a folder that train.py wrote, or a name on the Hub")
+    parser.add_argument("model", help="a folder that train.py or ensemble.py wrote, or a name on the Hub")
     parser.add_argument("clips", nargs="+", help="audio files, or folders of them")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
     parser.add_argument("--skip_bad", action="store_true", help="leave out clips that cannot be read, and count them")

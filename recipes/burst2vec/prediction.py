@@ -11,10 +11,13 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from paravox.modeling.audio import duration_seconds, load_audio
+from paravox.modeling.configuration_ensemble import Burst2VecEnsembleConfig
 from paravox.modeling.encoders import open_checkpoint
 from paravox.modeling.errors import AudioError, CheckpointError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.trainers.data_collator import MultiTaskCollator
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
@@ -23,15 +26,21 @@ from paravox.trainers.sampler import EvaluationBatchSampler
 # Enough for the matrix products to be worth their start, little enough for a laptop.
 DEFAULT_BATCH_SECONDS = 30.0
 
+Model = Burst2VecForMultiTask | Burst2VecEnsemble
+FeatureExtractor = Burst2VecFeatureExtractor | Burst2VecEnsembleFeatureExtractor
 
-def open_model(name_or_path: str) -> tuple[Burst2VecForMultiTask, Burst2VecFeatureExtractor]:
-    """A saved model, in evaluation mode, and its feature extractor.
+
+def open_model(name_or_path: str) -> tuple[Model, FeatureExtractor]:
+    """A saved model or ensemble, in evaluation mode, and its feature extractor.
 
     Raises:
         CheckpointError: if there is none at that folder or name, or it is of another class.
     """
-    model = Burst2VecForMultiTask.from_pretrained(name_or_path)
-    return model, open_checkpoint(Burst2VecFeatureExtractor.from_pretrained, name_or_path)
+    config = open_checkpoint(Burst2VecEnsembleConfig.get_config_dict, name_or_path)[0]
+    model_class, extractor_class = Burst2VecForMultiTask, Burst2VecFeatureExtractor
+    if config.get("model_type") == Burst2VecEnsembleConfig.model_type:
+        model_class, extractor_class = Burst2VecEnsemble, Burst2VecEnsembleFeatureExtractor
+    return model_class.from_pretrained(name_or_path), open_checkpoint(extractor_class.from_pretrained, name_or_path)
 
 
 class SkippingLoader:
@@ -59,16 +68,16 @@ class SkippingLoader:
 
 
 def predict_dataset(
-    model: Burst2VecForMultiTask,
-    extractor: Burst2VecFeatureExtractor,
+    model: Model,
+    extractor: FeatureExtractor,
     dataset: MultiTaskDataset,
     batch_seconds: float = DEFAULT_BATCH_SECONDS,
 ) -> dict[str, np.ndarray]:
     """Predicts every clip of a corpus.
 
     Args:
-        model ([`Burst2VecForMultiTask`]): on any device.
-        extractor ([`Burst2VecFeatureExtractor`]): saved beside the model.
+        model ([`Burst2VecForMultiTask`] or [`Burst2VecEnsemble`]): on any device.
+        extractor ([`Burst2VecFeatureExtractor`] or [`Burst2VecEnsembleFeatureExtractor`]): saved beside the model.
         dataset ([`MultiTaskDataset`]).
         batch_seconds (`float`, *optional*, defaults to 30): seconds of audio a batch, padding counted; a longer clip has
             a batch of its own.
@@ -93,8 +102,8 @@ def predict_dataset(
 
 
 def predict_files(
-    model: Burst2VecForMultiTask,
-    extractor: Burst2VecFeatureExtractor,
+    model: Model,
+    extractor: FeatureExtractor,
     paths: list[str],
     load: Callable[[Any], np.ndarray] = load_audio,
     batch_seconds: float = DEFAULT_BATCH_SECONDS,
@@ -124,7 +133,7 @@ def as_records(tasks: list[Task], predictions: dict[str, np.ndarray], paths: lis
     return records
 
 
-def same_tasks(models: list[Burst2VecForMultiTask], names: list[str]) -> list[Task]:
+def same_tasks(models: list[Model], names: list[str]) -> list[Task]:
     """The tasks that several models share.
 
     Raises:

@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", help="folders that train.py wrote, or names on the Hub")
+    parser.add_argument("models", nargs="+", help="folders that train.py or ensemble.py wrote, or names on the Hub")
     parser.add_argument("--data_dir", required=True, help="folder of the corpus")
     parser.add_argument("--corpus", default="metadata_csv", help="exvo, metadata_csv or dataset (default %(default)s)")
     parser.add_argument("--audio", default="provided", help="ExVo's files: provided or raw (default %(default)s)")

@@ -1,0 +1,89 @@
+"""The settings that define an ensemble of Burst2Vec models."""
+
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from .configuration_burst2vec import Burst2VecConfig
+from .encoders import check_format_version
+from .errors import ConfigError
+from .tasks import parse_tasks
+
+FORMAT_VERSION = 1
+
+# Of a config: where it was opened, by which code and at which precision. The ensemble has these of its own.
+_NOT_OF_A_MEMBER = ("_name_or_path", "architectures", "auto_map", "dtype", "transformers_version")
+
+
+class Burst2VecEnsembleConfig(PreTrainedConfig):
+    """What a [`Burst2VecEnsemble`] consists of.
+
+    Args:
+        members (list of [`Burst2VecConfig`] or `dict`): at least two, of any encoders, with equal tasks; kept as plain
+            data.
+        format_version (`int`, *optional*): of the saved model; a newer one than this code knows is refused.
+
+    Raises:
+        ConfigError: if there are fewer than two members, their tasks differ, or one is not a Burst2Vec model's config.
+        CheckpointError: if the config was written by a newer paravox.
+    """
+
+    model_type = "burst2vec_ensemble"
+
+    def __init__(
+        self,
+        members: list[Burst2VecConfig | dict[str, Any]] | None = None,
+        format_version: int = FORMAT_VERSION,
+        **kwargs,
+    ) -> None:
+        check_format_version(format_version, FORMAT_VERSION)
+        count = len(members) if isinstance(members, (list, tuple)) else 0
+        if count < 2:
+            raise ConfigError(
+                f"an ensemble needs at least two members, found {count}: give the configs of saved models"
+            )
+        configs = [_parse_member(number, member) for number, member in enumerate(members, start=1)]
+        for number, config in enumerate(configs[1:], start=2):
+            if parse_tasks(config.tasks) != parse_tasks(configs[0].tasks):
+                raise ConfigError(
+                    f"{_name(number, config)} has other tasks than {_name(1, configs[0])}: average models of the same tasks"
+                )
+        self.members = [_as_plain_data(config) for config in configs]
+        self.format_version = format_version
+        super().__init__(**kwargs)
+
+    @property
+    def tasks(self) -> list[dict[str, Any]]:
+        """What every member predicts, as in [`Burst2VecConfig`]."""
+        return self.members[0]["tasks"]
+
+    def member_configs(self) -> list[Burst2VecConfig]:
+        """The members' configs, newly made from the plain data."""
+        return [Burst2VecConfig(**member) for member in self.members]
+
+
+def _parse_member(number: int, member: Any) -> Burst2VecConfig:
+    if isinstance(member, dict):
+        found = member.get("model_type", Burst2VecConfig.model_type)
+    else:
+        # Not its class: a config that came with a checkpoint's code has one of its own.
+        found = getattr(member, "model_type", type(member).__name__)
+    if found != Burst2VecConfig.model_type:
+        raise ConfigError(
+            f"member {number} of the ensemble is of model_type {found!r}, not {Burst2VecConfig.model_type!r}: give the "
+            "configs of Burst2Vec models"
+        )
+    return Burst2VecConfig(**member) if isinstance(member, dict) else member
+
+
+def _name(number: int, config: Burst2VecConfig) -> str:
+    return f"member {number} of the ensemble" + (f" ({config.name_or_path})" if config.name_or_path else "")
+
+
+def _as_plain_data(config: Burst2VecConfig) -> dict[str, Any]:
+    fields = config.to_diff_dict()
+    fields["encoder"] = {key: value for key, value in fields["encoder"].items() if key not in _NOT_OF_A_MEMBER}
+    return {key: value for key, value in fields.items() if key not in _NOT_OF_A_MEMBER}
+
+
+Burst2VecEnsembleConfig.register_for_auto_class()

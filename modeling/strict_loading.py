@@ -1,0 +1,51 @@
+"""Opening a saved model: of its own class, whole, or not at all."""
+
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from .encoders import open_checkpoint
+from .errors import CheckpointError
+
+
+class StrictlyLoadedModel(PreTrainedModel):
+    """A model that opens complete checkpoints of its own class alone, to be derived from.
+
+    Transformers fills what a checkpoint lacks with random numbers, and no more than prints that it did.
+    """
+
+    # Which method makes a model of this class from another checkpoint, and from what: part of an error's advice.
+    made_from = ""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
+        """Opens a saved model; as in Transformers, but a checkpoint that lacks weights is an error.
+
+        Raises:
+            CheckpointError: if the checkpoint cannot be read, is of another class, or lacks weights of this one.
+        """
+        with_info = kwargs.pop("output_loading_info", False)
+        if kwargs.get("config") is None:
+            cls._check_model_type(pretrained_model_name_or_path, kwargs)
+        # Weights of another shape are reported below, by name, instead of raised.
+        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, info = open_checkpoint(super().from_pretrained, pretrained_model_name_or_path, *model_args, **kwargs)
+        absent = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
+        if absent:
+            raise CheckpointError(
+                f"checkpoint {str(pretrained_model_name_or_path)!r} lacks {len(absent)} weights of {cls.__name__} "
+                f"({', '.join(absent[:3])}): it is incomplete or of another shape; save or download it again"
+            )
+        return (model, info) if with_info else model
+
+    @classmethod
+    def _check_model_type(cls, name_or_path: str, hub_options: dict[str, Any]) -> None:
+        names = ("revision", "token", "cache_dir", "local_files_only")
+        options = {name: hub_options[name] for name in names if name in hub_options}
+        config_class = cls.config_class
+        found = open_checkpoint(config_class.get_config_dict, name_or_path, **options)[0].get("model_type")
+        if found != config_class.model_type:
+            raise CheckpointError(
+                f"checkpoint {str(name_or_path)!r} is of model_type {found!r}, not {config_class.model_type!r}: open it "
+                f"with AutoModel, or {cls.made_from.format(cls.__name__)}"
+            )
