@@ -266,6 +266,8 @@ def load_encoder_config(name_or_path: str, **hub_options):
             "or a name on the Hub that can be reached from here"
         ) from error
     check_encoder_type(config.model_type)
+    # It would be saved with the model: a folder of this machine.
+    config.name_or_path = ""
     return config
 
 
