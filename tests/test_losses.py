@@ -198,3 +198,16 @@ def test_known_rows():
     ]
     assert known_rows(AGE, torch.tensor([NAN, 25.0])).tolist() == [False, True]
     assert known_rows(COUNTRY, torch.tensor([0, -100, 3])).tolist() == [True, False, True]
+
+
+def test_class_weights_are_torch_s():
+    logits = torch.randn(7, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([0, 3, -100, 1, 1, 2, -100])
+    weights = [0.5, 2.0, 1.0, 4.0]
+    expected = torch.nn.CrossEntropyLoss(weight=torch.tensor(weights, dtype=torch.float64), ignore_index=-100)
+    loss = cross_entropy_loss(logits, labels, weights)
+    torch.testing.assert_close(loss, expected(logits, labels))
+    torch.testing.assert_close(cross_entropy_loss(logits, labels, [10 * weight for weight in weights]), loss)
+    unknown = cross_entropy_loss(logits, torch.full((7,), -100), weights)
+    assert unknown.item() == 0
+    unknown.backward()

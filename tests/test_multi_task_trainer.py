@@ -1,5 +1,6 @@
 """The trainer: what it logs and scores, how losses accumulate, what the paper's settings become, what it refuses."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,59 @@ def test_the_terms_of_every_task_are_logged(make_trainer):
     logged = {name for entry in trainer.state.log_history for name in entry if name.startswith("loss/")}
     terms = ("shared", "specific", "joint", "discriminator", "adversarial")
     assert logged == {f"loss/{task}/{term}" for task in KINDS for term in terms}
+    accuracies = [
+        entry[name] for entry in trainer.state.log_history for name in entry if name.startswith("discriminator_")
+    ]
+    assert len(accuracies) >= 3 and all(0 <= accuracy <= 1 for accuracy in accuracies)
+
+
+def test_batches_of_all_tasks_log_every_task_s_terms(make_trainer):
+    trainer = make_trainer(num_train_epochs=1, task_batching="all_tasks")
+    trainer.train()
+    logged = {name for entry in trainer.state.log_history for name in entry if "/" in name}
+    terms = ("shared", "specific", "joint", "discriminator", "adversarial")
+    losses = {f"loss/{task}/{term}" for task in KINDS for term in terms}
+    assert logged == losses | {f"discriminator_accuracy/{task}" for task in KINDS}
+    assert trainer.state.global_step == CLIPS / 4
+
+
+def test_every_parameter_moves_in_batches_of_all_tasks(make_trainer, make_model):
+    trainer = make_trainer(
+        make_model(uncertainty_weighting=True), max_steps=3, task_batching="all_tasks", learning_rate=0.01
+    )
+    before = {name: parameter.clone() for name, parameter in trainer.model.named_parameters()}
+    trainer.train()
+    still = {name for name, value in trainer.model.named_parameters() if torch.equal(value, before[name])}
+    assert still <= {"encoder.model.masked_spec_embed"}
+
+
+def test_a_run_on_stored_states_ends_with_the_same_weights(make_trainer, make_model, tmp_path):
+    settings = {"trainable_encoder_layers": 1, "max_steps": 6, "learning_rate": 0.01}
+    each_time = make_trainer(make_model(layer_weights=True), **settings)
+    once = make_trainer(make_model(layer_weights=True), **settings)
+    once.train_dataset = once.encode_lower_layers(once.train_dataset, tmp_path / "states")
+    assert once.encode_lower_layers(each_time.train_dataset, tmp_path / "states").lower_states is not None
+    assert len(list((tmp_path / "states").iterdir())) == 1  # found again
+    each_time.train()
+    once.train()
+    for name, value in each_time.model.state_dict().items():
+        torch.testing.assert_close(once.model.state_dict()[name], value, atol=1e-5, rtol=1e-3, msg=name)
+
+
+def test_states_are_another_s_where_weights_clips_or_crop_differ(make_trainer, make_model, dataset, tmp_path):
+    def folders(model, dataset):
+        make_trainer(model, trainable_encoder_layers=1).encode_lower_layers(dataset, tmp_path / "states")
+        return len(list((tmp_path / "states").iterdir()))
+
+    model = make_model()
+    assert folders(model, dataset) == folders(make_model(), dataset) == 1
+    cropped = copy.copy(dataset)
+    cropped.max_seconds = 0.3
+    cropped.__dict__.pop("seconds", None)
+    assert folders(model, cropped) == 2
+    with torch.no_grad():
+        model.encoder.model.encoder.layers[0].final_layer_norm.bias.add_(1e-3)
+    assert folders(model, dataset) == 3
 
 
 def test_evaluation_equals_predicting_each_clip_alone(make_trainer, dataset, tasks):
@@ -175,6 +229,10 @@ def test_only_the_top_layers_learn(make_trainer):
         ({"task_batch_sizes": {"mood": 3}}, "task_batch_sizes names 'mood'"),
         ({"trainable_encoder_layers": 9}, "trainable_layers is 9, the encoder has 2"),
         ({"early_stopping_patience": 2}, "early_stopping_patience needs metric_for_best_model"),
+        (
+            {"task_batching": "all_tasks", "task_batch_sizes": {"age": 3}},
+            "task_batch_sizes has no place with all_tasks",
+        ),
         ({"train_sampling_strategy": "group_by_length"}, "does not go with one-task batches"),
     ],
 )

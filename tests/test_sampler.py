@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from paravox.modeling.errors import ConfigError
-from paravox.trainers.sampler import EvaluationBatchSampler, OneTaskBatchSampler, padding_share
+from paravox.trainers.multi_task_dataset import ALL_TASKS
+from paravox.trainers.sampler import AllTasksBatchSampler, EvaluationBatchSampler, OneTaskBatchSampler, padding_share
 
 STRATEGIES = ("proportional", "round_robin", "uniform")
 # Rows reveal their task: emotion below 100, age from 100, country from 200; the last ten of age have a country too.
@@ -107,6 +108,18 @@ def test_processes_share_a_task_and_a_size_at_every_step(make_sampler, processes
 
 def test_accelerate_finds_nothing_to_fill_or_drop_by(make_sampler):
     assert not hasattr(make_sampler(), "batch_size") and not hasattr(make_sampler(), "drop_last")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_batches_of_all_tasks_draw_every_clip_once(seconds, processes):
+    clips = np.unique(np.concatenate(list(CLIPS.values())))
+    sampler = AllTasksBatchSampler(clips, seconds, 8, processes=processes, max_batch_seconds=24.0, seed=3)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) and len(batches) % processes == 0
+    counted = [draw.index for batch in batches for draw in batch if draw.counted]
+    assert sorted(counted) == clips.tolist()
+    assert {draw.task for batch in batches for draw in batch} == {ALL_TASKS}
+    assert all(len(batch) * seconds[[draw.index for draw in batch]].max() <= 24.0 for batch in batches)
 
 
 def test_a_task_without_clips_is_an_error(seconds):

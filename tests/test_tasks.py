@@ -72,6 +72,13 @@ def test_one_intensity_may_be_given_as_a_word():
         (AGE | {"range": [20, float("inf")]}, r"range is \[20, inf\], its ends must be finite"),
         (AGE | {"units": "years"}, "'age': unknown key 'units': did you mean 'unit'?"),
         (AGE | {"qqq": 1}, "unknown key 'qqq': known are name, kind, labels, range, unit, loss"),
+        (AGE | {"class_weights": [1.0]}, "'age': kind 'scalar' has no classes to weigh: remove class_weights"),
+        (
+            COUNTRY | {"class_weights": [1.0]},
+            r"'country': class_weights are \[1.0\], expected a number above 0 for each of",
+        ),
+        (COUNTRY | {"class_weights": [1.0] * (len(COUNTRY["labels"]) - 1) + [0.0]}, "expected a number above 0"),
+        (COUNTRY | {"class_weights": "balanced"}, "class_weights are 'balanced', expected a number above 0"),
         ({"name": "age"}, "key 'kind' is missing: every task has a name and a kind"),
         ({"kind": "scalar", "range": [0, 1]}, "key 'name' is missing"),
         ("age", "a task is a mapping with name and kind, found 'age'"),
