@@ -151,9 +151,11 @@ def _note(table: dict, variant: str, title: str, draws: dict[str, np.ndarray]) -
 
 
 def _without_paths(argv: list[str]) -> list[str]:
-    """The command line as anyone may type it: places of data and weights by their last part."""
+    """The command line as anyone may type it: absolute paths, and places of data and weights, by their last part."""
+    private = ("--data_dir", "--encoder")
+    before = ["", *argv]
     return [
-        Path(part).name if position and argv[position - 1] in ("--data_dir", "--encoder") else part
+        Path(part).name if Path(part).is_absolute() or before[position] in private else part
         for position, part in enumerate(argv)
     ]
 
