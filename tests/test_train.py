@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
@@ -147,6 +148,8 @@ def test_every_launch_yaml_starts_the_recipe(config, tmp_path):
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
+    processes = 2 if config.stem == "ddp" else 1
+    assert done.stdout.count(f"batches an epoch for {processes} processes") == 1
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
 
 
@@ -166,6 +169,60 @@ def test_a_run_goes_on_from_its_last_checkpoint(demo_data, tmp_path):
     assert set(resumed["val"]) == set(unbroken["val"])
     state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
     assert state["global_step"] == 2
+
+
+def test_frozen_layers_run_once(demo_data, tmp_path, monkeypatch):
+    """Two runs over stored states give what a run over the recordings gives; the second finds the first one's."""
+    encoded = []
+    encode = train.Burst2VecTrainer._encode_clips
+    monkeypatch.setattr(
+        train.Burst2VecTrainer,
+        "_encode_clips",
+        lambda self, dataset, lower: encoded.append(len(dataset)) or encode(self, dataset, lower),
+    )
+    options = ["--trainable_encoder_layers", "1", "--heads_first_epochs", "1", "--overwrite_output_dir", "true"]
+    recordings = train.main([*demo_data, *options])
+    assert not encoded
+    options += ["--cache_lower_layers", "true", "--cache_dir", str(tmp_path / "cache")]
+    stored = [train.main([*demo_data, *options]) for _ in range(2)]
+    assert sorted(encoded) == sorted(CLIPS.values())
+    for results in stored:
+        for part in ("frozen_head", "val", "test"):
+            assert_scores_equal(results[part], recordings[part])
+    with pytest.raises(ConfigError, match="cache_lower_layers needs trainable_encoder_layers between 1 and 2"):
+        train.main([*demo_data, *options, "--trainable_encoder_layers", "0"])
+    with pytest.raises(ConfigError, match="more than cache_gigabytes of 1e-09: raise it"):
+        train.main([*demo_data, *options, "--cache_gigabytes", "1e-9", "--cache_dir", str(tmp_path / "other")])
+    with pytest.raises(ConfigError, match="augmentation and an encoder's stored outputs do not go together"):
+        train.main([*demo_data, *options, "--augmentation", '[{"transform": "Gain"}]'])
+
+
+def assert_scores_equal(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        if isinstance(value, dict):
+            assert_scores_equal(found[name], value)
+        else:
+            assert found[name] == pytest.approx(value, abs=1e-3), name
+
+
+def test_rare_labels_count_more(demo_data, tmp_path):
+    config = tmp_path / "weighted.yaml"
+    config.write_text(
+        Path(demo_data[0]).read_text().replace("kind: classes", "kind: classes\n    class_weights: balanced")
+    )
+    metadata = tmp_path / "data" / "metadata.csv"
+    lines = metadata.read_text().splitlines()
+    # Of eight Train clips two are of each country; make it three and one.
+    lines[1] = lines[1].replace("China", "USA")
+    metadata.write_text("\n".join(lines) + "\n")
+    options = ["--task_batching", "all_tasks", "--uncertainty_weighting", "true", "--load_best_model_at_end", "false"]
+    train.main([str(config), *demo_data[1:], *options])
+    model = Burst2VecForMultiTask.from_pretrained(tmp_path / "run" / "model")
+    # Clips over classes times clips of the class: 8 / (4 * 1), 8 / (4 * 2), 8 / (4 * 3).
+    assert model.tasks["country"].class_weights == pytest.approx((2.0, 1.0, 2 / 3, 1.0), abs=1e-4)
+    start = torch.full((3,), -0.33)
+    assert not torch.equal(model.task_weights.log_variances.detach(), start)
 
 
 @pytest.fixture

@@ -310,6 +310,7 @@ def train_heads_first(
         for split, dataset in datasets.items()
     }
     trainer.train_dataset, trainer.eval_dataset = pooled["train"], pooled["validation"]
+    set_seed(args.seed)  # the pass over the clips drew numbers, if there was one
     trainer.train()
     trainer.save_state()
     scores = score_splits(trainer, pooled)
@@ -350,12 +351,14 @@ def only_scores(metrics: dict[str, float]) -> dict[str, float]:
 
 def print_plan(trainer: Burst2VecTrainer) -> None:
     """Says before a long run what an epoch is."""
+    if not trainer.is_world_process_zero():
+        return
     sampler = trainer.train_batch_sampler()
     padding = padding_share(list(sampler), trainer.train_dataset.seconds)
     learning = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
     print(
-        f"{len(sampler)} batches an epoch, {padding:.1%} of their audio is padding; {learning:,} of "
-        f"{trainer.model.num_parameters():,} parameters learn"
+        f"{len(sampler)} batches an epoch for {trainer.args.world_size} processes, {padding:.1%} of their audio is "
+        f"padding; {learning:,} of {trainer.model.num_parameters():,} parameters learn"
     )
 
 
