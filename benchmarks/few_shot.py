@@ -1,9 +1,9 @@
-"""Rows few_shot_encoding, few_shot_heads and few_shot_full: the study's engine against doing each thing plainly.
+"""Rows few_shot_encoding, few_shot_encoding_wav, few_shot_heads and few_shot_full: the study's engine against doing each thing plainly.
 
     python benchmarks/few_shot.py --encoder WHISPER_BASE --data_dir NEMO
 
 - encoding: every clip of a speaker from its file to its pooled states, against the bare encoder's forward on the same
-  clips, decoded and turned into features beforehand, in the same batches.
+  clips, decoded and turned into features beforehand, in the same batches; from the corpus's own files, and as WAV.
 - heads: all logistic regressions of a checkpoint at once, against scikit-learn's one by one, on the same features.
 - full: trials that train the whole encoder, against one `transformers.Trainer` a trial with the same model at the
   clips' own length; beside it, for one epoch, the stock class, which pads to 30 s.
@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import numpy as np
+import soundfile
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
@@ -57,7 +58,9 @@ def main() -> None:
     model = open_checkpoint_model("none", None, arguments.encoder)
     paths = table["path"].tolist()
     if "encoding" in arguments.rows:
-        measure_encoding(model, paths, extractor, arguments.repeats)
+        measure_encoding("few_shot_encoding", model, paths, extractor, arguments.repeats)
+        with tempfile.TemporaryDirectory() as folder:
+            measure_encoding("few_shot_encoding_wav", model, as_wav(paths, folder), extractor, arguments.repeats)
     drawn = [
         (trial, draw_clips(table, trial, study.corpus, study.seed))
         for trial in study.grid()
@@ -74,7 +77,16 @@ def main() -> None:
         measure_full(model, clips, few[: arguments.trials], study, arguments.encoder)
 
 
-def measure_encoding(model, paths: list[str], extractor: Burst2VecFeatureExtractor, repeats: int) -> None:
+def as_wav(paths: list[str], folder: str) -> list[str]:
+    """The same clips as ESD is distributed: 16-bit WAV at their own rate."""
+    copies = [f"{folder}/{number}.wav" for number in range(len(paths))]
+    for path, copy in zip(paths, copies, strict=True):
+        samples, rate = soundfile.read(path)
+        soundfile.write(copy, samples, rate, subtype="PCM_16")
+    return copies
+
+
+def measure_encoding(row: str, model, paths: list[str], extractor: Burst2VecFeatureExtractor, repeats: int) -> None:
     ready = Clips(paths, extractor)
     batches = [ready.batch(rows) for rows in ready.batches(np.arange(len(paths)))]
 
@@ -92,7 +104,7 @@ def measure_encoding(model, paths: list[str], extractor: Burst2VecFeatureExtract
         "ours": round(seconds, 2),
         "alternative": round(bare_seconds, 2),
     }
-    record("few_shot_encoding", values | {"unit": "seconds", "clips": len(paths)})
+    record(row, values | {"unit": "seconds", "clips": len(paths)})
 
 
 def measure_heads(features: np.ndarray, drawn: list) -> None:

@@ -27,10 +27,10 @@ def side_by_side(ours: Callable[[], Any], alternative: Callable[[], Any], repeat
 
 
 def record(row: str, values: dict[str, Any], path: Path = RESULTS) -> None:
-    """Writes one row into the file of results and prints it; the other rows stay."""
+    """Writes one row into the file of results and prints it; the other rows stay, each with the machine it was measured on."""
     results = json.loads(path.read_text()) if path.is_file() else {"rows": {}}
     results["machine"] = machine()
-    results["rows"][row] = values
+    results["rows"][row] = values | {"machine": results["machine"]}
     path.write_text(json.dumps({"machine": results["machine"], "rows": results["rows"]}, indent=2) + "\n")
     print(f"{row}: {json.dumps(values)}")
 

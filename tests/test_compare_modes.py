@@ -48,6 +48,8 @@ def test_what_is_planted_is_found():
     firsts = [base(trial) + 0.1 * (trial.checkpoint == "a+b") for trial in trials]
     seconds = [base(trial) ** 2 + gain(trial) * (trial.checkpoint == "a+b") for trial in trials]
     assert values["rank_correlation_of_trials"] == pytest.approx(spearmanr(firsts, seconds).statistic, abs=1e-4)
+    twos = [base(trial) + 0.1 for trial in trials if trial.checkpoint == "a+b" and trial.k == 2]
+    assert report["means"]["a+b"]["2"]["first"] == pytest.approx(np.mean(twos), abs=1e-4)
     low, high = report["values"]["gain_in_second"][1:]
     assert low < values["gain_in_second"] < high and np.isclose(high, 0.02)
 

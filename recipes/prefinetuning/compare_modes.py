@@ -53,7 +53,7 @@ def compare(first: StudyResults, second: StudyResults) -> dict:
     Intervals are 95 % bootstrap intervals over pairs of speaker and emotion, 2,000 draws.
 
     Returns:
-        `dict`: `trials` and `pairs`, how many; `values`, each with its interval: `rank_correlation_of_trials` (Spearman's,
+        `dict`: `trials` and `pairs`, how many; `means`, of macro F1 over the cells, by checkpoint, k and file; `values`, each with its interval: `rank_correlation_of_trials` (Spearman's,
         of macro F1 over all trials), and for all corpora against none, a speaker, emotion, k and repetition at a time:
         `gain_in_first` and `gain_in_second` (of macro F1), `rank_correlation_of_gains` and `gains_of_one_sign` (a share;
         cells where either is 0 do not count).
@@ -70,6 +70,7 @@ def compare(first: StudyResults, second: StudyResults) -> dict:
     gains = (both.loc[first.everything] - both.loc[NO_CORPUS]).dropna()
     if gains.empty:
         raise ConfigError(f"no speaker, emotion, k and repetition has {NO_CORPUS} and {first.everything} in both files")
+    means = both.groupby(["checkpoint", "k"])[["first", "second"]].mean()
     trials = both.reset_index().assign(pair=lambda table: table["speaker"] + "/" + table["emotion"])
     gains = gains.reset_index().assign(pair=lambda table: table["speaker"] + "/" + table["emotion"])
     pairs = sorted(set(gains["pair"]))
@@ -84,6 +85,10 @@ def compare(first: StudyResults, second: StudyResults) -> dict:
     return {
         "trials": len(trials),
         "pairs": len(pairs),
+        "means": {
+            checkpoint: {str(k): row.round(4).to_dict() for k, row in means.loc[checkpoint].iterrows()}
+            for checkpoint in (NO_CORPUS, first.everything)
+        },
         "values": {
             name: [round(float(number), 4) for number in (value, *intervals[name])] for name, value in values.items()
         },
