@@ -7,6 +7,7 @@ from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, Co
 
 COMMANDS = {
     "train": ("paravox.recipes.burst2vec.train", "train Burst2Vec from a YAML file"),
+    "repeat": ("paravox.recipes.burst2vec.repeat", "train one YAML over several seeds and compare with intervals"),
     "score": ("paravox.recipes.burst2vec.score", "score one or several saved models on a corpus"),
     "ensemble": ("paravox.recipes.burst2vec.ensemble", "put saved models together in one folder"),
     "predict": ("paravox.recipes.burst2vec.predict", "predict emotion, age and origin of recordings"),

@@ -241,6 +241,14 @@ def test_what_does_not_fit_is_refused_at_the_start(make_trainer, settings, messa
         make_trainer(**settings)
 
 
+def test_one_process_does_not_split_its_batches_over_gpus(make_trainer, monkeypatch):
+    monkeypatch.setattr(MultiTaskTrainingArguments, "n_gpu", 2)
+    with pytest.raises(
+        ConfigError, match="this process sees 2 GPUs: start one process for each with accelerate launch"
+    ):
+        make_trainer()
+
+
 def test_early_stopping_stops(make_trainer):
     settings = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
     # Nothing learns, so no evaluation is better than the first.
@@ -250,11 +258,39 @@ def test_early_stopping_stops(make_trainer):
     assert trainer.state.global_step == 3
 
 
-def test_a_run_resumed_in_mid_epoch_ends_with_the_same_weights(make_trainer, make_model, tmp_path):
-    settings = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3}
-    unbroken = make_trainer(make_model(dropout=0.2), **settings)
-    unbroken.train()
-    resumed = make_trainer(make_model(seed=1, dropout=0.2), **settings)
+def test_the_patience_that_is_left_survives_a_resume(make_trainer, tmp_path):
+    settings = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
+    settings |= {"learning_rate": 0.0, "metric_for_best_model": "age_mae", "greater_is_better": False}
+    settings |= {"load_best_model_at_end": True, "early_stopping_patience": 3}
+    make_trainer(max_steps=3, **settings).train()  # two of three evaluations without a better one are spent
+    resumed = make_trainer(max_steps=20, **settings)
     resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
+    assert resumed.state.global_step == 4
+
+
+@pytest.mark.parametrize("task_batching", ["proportional", "all_tasks"])
+def test_a_run_resumed_in_mid_epoch_sees_the_same_batches_and_ends_with_the_same_weights(
+    make_trainer, make_model, tmp_path, task_batching
+):
+    settings = {"max_steps": 6, "save_strategy": "steps", "save_steps": 2, "task_batching": task_batching}
+    settings |= {"per_device_train_batch_size": 2, "dataloader_num_workers": 2}
+    batches = {"unbroken": [], "resumed": []}
+
+    def watched(name, model):
+        trainer = make_trainer(model, **settings)
+        compute_loss = trainer.compute_loss
+
+        def spy(model, inputs, **options):
+            batches[name].append((inputs.get("task"), inputs["index"].tolist()))
+            return compute_loss(model, inputs, **options)
+
+        trainer.compute_loss = spy
+        return trainer
+
+    unbroken = watched("unbroken", make_model(dropout=0.2))
+    unbroken.train()
+    resumed = watched("resumed", make_model(seed=1, dropout=0.2))
+    resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-4"))
+    assert batches["resumed"] == batches["unbroken"][4:] and len(batches["resumed"]) == 2
     for (name, ours), theirs in zip(resumed.model.named_parameters(), unbroken.model.parameters(), strict=True):
         assert torch.equal(ours, theirs), name

@@ -45,7 +45,7 @@ class MultiTaskTrainer(Trainer):
         kwargs: what else a `Trainer` takes.
 
     Raises:
-        ConfigError: if a setting names a task or a metric that the model does not have.
+        ConfigError: if a setting names a task or a metric that the model does not have, or one process sees several GPUs.
     """
 
     # A batch's loss is a mean: micro-batches are averaged over an accumulation window.
@@ -61,6 +61,7 @@ class MultiTaskTrainer(Trainer):
         **kwargs,
     ) -> None:
         self.tasks = {task.name: task for task in parse_tasks(model.config.tasks)}
+        check_devices(args)
         check_task_names(self.tasks, args)
         check_metric_name(self.tasks, args, eval_dataset)
         if args.trainable_encoder_layers is not None:
@@ -306,6 +307,18 @@ def _flat_outputs(output: Any) -> dict[str, torch.Tensor]:
     return {
         f"{kind}/{task}": values for kind in ("logits", "predictions") for task, values in getattr(output, kind).items()
     }
+
+
+def check_devices(args: MultiTaskTrainingArguments) -> None:
+    """Raises [`ConfigError`] where the Trainer would split each batch over several GPUs within one process.
+
+    The parts' losses would be averaged, which is not the loss of the batch: CCC is no mean over clips.
+    """
+    if args.n_gpu > 1:
+        raise ConfigError(
+            f"this process sees {args.n_gpu} GPUs: start one process for each with accelerate launch, or show it one with "
+            "CUDA_VISIBLE_DEVICES=0"
+        )
 
 
 def check_task_names(tasks: dict[str, Task], args: MultiTaskTrainingArguments) -> None:
