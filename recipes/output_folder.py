@@ -2,12 +2,27 @@
 
 import errno
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from paravox.modeling.errors import ConfigError
+
+
+# The locks that this process holds. A worker that is forked would hold them with it, for seconds after a kill of the run.
+_locks: set[IO] = set()
+
+
+def _leave_locks_to_the_parent() -> None:
+    for lock in _locks:
+        lock.close()
+    _locks.clear()
+
+
+os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
 
 
 @contextmanager
@@ -40,6 +55,7 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
                 f"output_dir {folder} holds {checkpoints[0].name} of an earlier run: go on with "
                 "--resume_from_checkpoint last, choose another folder, or remove it with --overwrite_output_dir"
             )
+        _locks.add(lock)
         try:
             yield
         except Exception as error:
@@ -49,6 +65,8 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
                 f"no disk left for output_dir {folder} ({' '.join(str(error).split())[:120]}): free some and start it again "
                 "(train.py with --resume_from_checkpoint last), or choose another folder"
             ) from error
+        finally:
+            _locks.discard(lock)
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
