@@ -11,7 +11,6 @@ from typing import IO
 
 from paravox.modeling.errors import ConfigError
 
-
 # The locks that this process holds. A worker that is forked would hold them with it, for seconds after a kill of the run.
 _locks: set[IO] = set()
 
