@@ -134,10 +134,13 @@ def test_drawn_clips_are_augmented_after_the_crop(paths):
     np.testing.assert_array_equal(shuffled[draw]["audio"][0], -plain[draw]["audio"][0])
 
 
-def test_augmentation_does_not_go_with_stored_outputs(paths):
+def test_augmentation_does_not_go_with_stored_outputs(paths, tmp_path):
     corpus = Dataset.from_dict({"path": paths} | COLUMNS)
     augmented = MultiTaskDataset(corpus, TASKS, augmentation=lambda samples, rate, numbers: samples)
-    pooled, lower = np.zeros((3, 2, 4), np.float32), [np.zeros((5, 4), np.float32)] * 3
+    pooled = np.zeros((3, 2, 4), np.float32)
+    clips = [EncodedClip(row, np.zeros((5, 4)), pooled[row]) for row in range(3)]
+    write_states(tmp_path / "states", clips, count=3, layers=0)
+    lower = LowerStates.open(tmp_path / "states")
     message = "augmentation and an encoder's stored outputs do not go together.*: turn one of the two off"
     with pytest.raises(ConfigError, match=message):
         augmented.with_pooled_states(pooled)
