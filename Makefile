@@ -40,7 +40,9 @@ style: setup  ## Mend format and lint
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-bench: setup  ## Measure; more with ENCODER= (a Whisper) and NEMO=, or MODEL= and DATA_DIR=
+bench: setup  ## Measure; more with ENCODER= (a Whisper) and NEMO=, DATA_DIR=, or MODEL= and DATA_DIR=
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/task_batching.py
+	$(if $(DATA_DIR),$(BIN)/python benchmarks/reading.py --encoder $(ENCODER) --data_dir $(DATA_DIR))
 	$(if $(NEMO),$(BIN)/python benchmarks/few_shot.py --encoder $(ENCODER) --data_dir $(NEMO))
 	$(if $(MODEL),$(BIN)/python benchmarks/prediction.py --model $(MODEL) --encoder $(ENCODER) --data_dir $(DATA_DIR))
