@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> dict:
             if variant == "no_adversarial" and (folder / FROZEN_HEAD / "results.json").is_file():
                 runs[FROZEN_HEAD, seed] = folder / FROZEN_HEAD
     results = compare(runs, *read_corpus([arguments.config, *options]))
-    results["command"] = " ".join(["python recipes/burst2vec/repeat.py", *_without_paths(argv or sys.argv[1:])])
+    results["command"] = " ".join(["python recipes/burst2vec/repeat.py", *without_paths(argv or sys.argv[1:])])
     arguments.results_file.parent.mkdir(parents=True, exist_ok=True)
     arguments.results_file.write_text(json.dumps(results, indent=1) + "\n")
     print_scores("Means over the seeds (Val chose the epochs)", shown_rows(results))
@@ -150,7 +150,7 @@ def _note(table: dict, variant: str, title: str, draws: dict[str, np.ndarray]) -
     }
 
 
-def _without_paths(argv: list[str]) -> list[str]:
+def without_paths(argv: list[str]) -> list[str]:
     """The command line as anyone may type it: absolute paths, and places of data and weights, by their last part."""
     private = ("--data_dir", "--encoder")
     before = ["", *argv]
