@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -24,8 +25,8 @@ PANELS = {
     "age_country_leak": ("Leak of country into age", "partial correlation"),
 }
 CORPORA = {
-    "synthetic": ("synthetic (every clip has every label)", "-"),
-    "bursts": ("bursts (each source brings one task)", "--"),
+    "synthetic": ("synthetic (all labels)", "-"),
+    "bursts": ("bursts (one task a source)", "--"),
 }
 
 
@@ -36,24 +37,20 @@ def draw_bias_study(results: dict, path: Path) -> list[Path]:
         results (`dict`): what the results file of the study holds.
         path (`Path`): of that file; the figures get its name.
     """
-    names = list(PANELS)
-    figure, grid = plt.subplot_mosaic(
-        [[*names[:2], "discriminator"], [*names[2:], "discriminator"]],
-        figsize=(11.0, 5.4),
-        width_ratios=[1, 1, 1.5],
-        layout="constrained",
-    )
-    for name in names:
-        _draw_measure(grid[name], results["means"], name)
-    grid["age_country_leak"].axhline(0, color="black", linewidth=0.8)
-    for name in names[2:]:
-        grid[name].set_xlabel("bias of Train (0 to 1)")
-    _draw_discriminator(grid["discriminator"], results["discriminator"])
-    handles, labels = grid[names[0]].get_legend_handles_labels()
-    grid[names[0]].legend(handles, labels, frameon=False, fontsize=8.5, loc="best")
+    figure = plt.figure(figsize=(11.0, 5.8), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=[1.45, 1], wspace=0.03)
+    grid = left.subplots(2, 2)
+    for axes, name in zip(grid.flat, PANELS, strict=True):
+        _draw_measure(axes, results["means"], name)
+    grid[1, 1].axhline(0, color="black", linewidth=0.8)
+    for axes in grid[1]:
+        axes.set_xlabel("bias of Train (0 to 1)")
+    axes = right.subplots()
+    _draw_discriminator(axes, results["discriminator"])
     seeds = len({run["seed"] for run in results["runs"]})
-    note = f"left: unbiased Test, mean over {seeds} seed{'s' * (seeds > 1)}, bars: standard error over seeds; "
-    figure.supxlabel(note + "right: mean over runs, shading: their range", fontsize=8.5, color="#444444")
+    note = f"unbiased Test: mean over {seeds} seed{'s' * (seeds > 1)}, bars: standard error over seeds"
+    _add_legend(left, grid[0, 0], 3, note)
+    _add_legend(right, axes, 2, "mean over runs, shading: their range")
     paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
     figure.savefig(paths[0], dpi=150)
     figure.savefig(paths[1], metadata={"Date": None})
@@ -98,4 +95,18 @@ def _draw_discriminator(axes: Axes, curves: list[dict]) -> None:
     axes.set_xlabel("training step")
     axes.set_ylabel("accuracy, mean over tasks (0 to 1)")
     axes.set_ylim(0, 1)
-    axes.legend(frameon=False, fontsize=8.5, loc="upper left")
+
+
+def _add_legend(part: SubFigure, axes: Axes, columns: int, note: str) -> None:
+    """Puts the legend outside the panels, where no curve of any study can run into it, under a note."""
+    handles, labels = axes.get_legend_handles_labels()
+    part.legend(
+        handles,
+        labels,
+        title=note,
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        title_fontsize=9,
+        loc="outside lower center",
+    )

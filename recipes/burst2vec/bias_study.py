@@ -161,9 +161,9 @@ def print_results(results: dict) -> None:
     print_scores("Adversarial minus -Adv, paired by seed", rows)
     rows = {
         f"{entry['corpus']}, {entry['variant']}": {
-            "mean": {"discriminator_accuracy": entry["mean"]},
-            "s.e.": {"discriminator_accuracy": entry["standard_error"]},
-            "chance": {"discriminator_accuracy": entry["chance"]},
+            "mean": {"accuracy": entry["mean"]},
+            "s.e.": {"accuracy": entry["standard_error"]},
+            "chance": {"accuracy": entry["chance"]},
         }
         for entry in results["discriminator_last_quarter"]
     }
