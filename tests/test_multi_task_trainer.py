@@ -268,6 +268,17 @@ def test_the_patience_that_is_left_survives_a_resume(make_trainer, tmp_path):
     assert resumed.state.global_step == 4
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_reading_clips_draws_none_of_the_numbers_that_training_draws(make_trainer, dataset, tmp_path, workers):
+    """Otherwise a run that finds a cache, or starts its workers anew, would drop out other values."""
+    trainer = make_trainer(trainable_encoder_layers=1, dataloader_num_workers=workers)
+    before = torch.get_rng_state()
+    trainer.evaluate()
+    list(trainer.get_train_dataloader())
+    trainer.encode_lower_layers(dataset, tmp_path / "states")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("task_batching", ["proportional", "all_tasks"])
 def test_a_run_resumed_in_mid_epoch_sees_the_same_batches_and_ends_with_the_same_weights(
     make_trainer, make_model, tmp_path, task_batching

@@ -68,6 +68,7 @@ class MultiTaskTrainer(Trainer):
             model.freeze_encoder(args.trainable_encoder_layers)
         self._sums: dict[str, torch.Tensor] = {}
         self._counts: dict[str, int] = defaultdict(int)
+        self._sampler: OneTaskBatchSampler | None = None
         super().__init__(
             model=model,
             args=args,
@@ -78,7 +79,7 @@ class MultiTaskTrainer(Trainer):
             **kwargs,
         )
         if args.early_stopping_patience is not None:
-            self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
+            self.add_callback(EarlyStopping(args.early_stopping_patience))
 
     def train_batch_sampler(self) -> OneTaskBatchSampler:
         """The sampler of training batches, before its batches are dealt to the processes."""
@@ -99,7 +100,30 @@ class MultiTaskTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         if self.train_dataset is None:
             raise ConfigError("training needs a train_dataset: give one to the trainer")
-        return self._dataloader(self.train_dataset, self.train_batch_sampler())
+        self._sampler = self.train_batch_sampler()
+        return self._dataloader(self.train_dataset, self._sampler)
+
+    def _run_epoch(self, *, epoch: int, **settings: Any) -> None:
+        # The Trainer would take one more step where it goes on from the last checkpoint of a run.
+        over = self.state.global_step >= self.state.max_steps or self._lost_patience()
+        if settings["resume_from_checkpoint"] is not None and over:
+            self.control.should_training_stop = True
+            return
+        # Where several processes go on in mid-epoch, the Trainer does not reach the sampler through its two wrappers.
+        self._sampler.set_epoch(epoch)
+        super()._run_epoch(epoch=epoch, **settings)
+
+    def _lost_patience(self) -> bool:
+        return any(
+            callback.early_stopping_patience_counter >= callback.early_stopping_patience
+            for callback in self.callback_handler.callbacks
+            if isinstance(callback, EarlyStoppingCallback)
+        )
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # What is written next says that the checkpoint is whole: not before every process has left its state.
+        self.accelerator.wait_for_everyone()
 
     def get_eval_dataloader(self, eval_dataset: MultiTaskDataset | str | None = None) -> DataLoader:
         if isinstance(eval_dataset, str):
@@ -125,6 +149,7 @@ class MultiTaskTrainer(Trainer):
             pin_memory=args.dataloader_pin_memory and args.device.type != "cpu",
             persistent_workers=args.dataloader_persistent_workers,
             prefetch_factor=args.dataloader_prefetch_factor,
+            generator=own_generator(),
         )
         return self.accelerator.prepare(loader)
 
@@ -283,6 +308,7 @@ class MultiTaskTrainer(Trainer):
             collate_fn=self.data_collator,
             num_workers=args.dataloader_num_workers,
             prefetch_factor=args.dataloader_prefetch_factor,
+            generator=own_generator(),
         )
         for inputs in tqdm(loader, desc="encoding", unit="batch", disable=args.disable_tqdm):
             rows = inputs.pop("index").tolist()
@@ -301,6 +327,23 @@ class MultiTaskTrainer(Trainer):
     def _gather_rows(self, values: torch.Tensor, padding: int) -> torch.Tensor:
         values = self.accelerator.pad_across_processes(values, dim=0, pad_index=padding)
         return self.accelerator.gather(values)
+
+
+class EarlyStopping(EarlyStoppingCallback):
+    """Goes on with the counter of a checkpoint, but with the patience of the arguments."""
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        self.early_stopping_patience = args.early_stopping_patience
+
+
+def own_generator() -> torch.Generator:
+    """For a `DataLoader`, which draws a seed for its workers whether they use it or not.
+
+    Without one it draws from the generator of the process, and dropout goes on from there: otherwise in a run that starts
+    persistent workers anew, or finds in a cache what another one reads.
+    """
+    return torch.Generator()
 
 
 def _flat_outputs(output: Any) -> dict[str, torch.Tensor]:
