@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import IO
 
 from paravox.modeling.errors import ConfigError
 
+# Without one of these a run cannot go on, or would with other numbers.
+CHECKPOINT_PARTS = ("model*.safetensors", "optimizer*", "scheduler.pt", "rng_state*")
 # The locks that this process holds. A worker that is forked would hold them with it, for seconds after a kill of the run.
 _locks: set[IO] = set()
 
@@ -69,10 +72,26 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest of a run's checkpoints that was written to its end; None where there is none."""
-    # The Trainer writes its state last: a checkpoint without it was cut off.
-    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    """The newest of a run's checkpoints that a run can go on from; None where there is none."""
+    whole = [path for path in folder.glob("checkpoint-*") if _is_whole(path)]
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    # The Trainer writes its state last: without it, or with a part of it, a checkpoint was cut off. What else is missing
+    # was lost while the checkpoint was being removed.
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return all(any(checkpoint.glob(part)) for part in CHECKPOINT_PARTS)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Writes a file that says by being there that something is finished."""
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(text)
+    part.replace(file)
 
 
 def _is_of_a_full_disk(error: Exception, folder: Path) -> bool:

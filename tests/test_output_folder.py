@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paravox.modeling.errors import ConfigError
-from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint
+from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,29 @@ def test_other_errors_stay_what_they_are(tmp_path, error):
 
 def test_the_newest_whole_checkpoint():
     assert last_whole_checkpoint(Path("nowhere")) is None
-    for step in (8, 9, 10):
+    parts = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state_0.pth", "rng_state_1.pth"]
+    for step in (8, 9, 10, 11, 12):
         Path(f"run/checkpoint-{step}").mkdir(parents=True)
+        for part in parts:
+            Path(f"run/checkpoint-{step}/{part}").touch()
     assert last_whole_checkpoint(Path("run")) is None
-    for step in (8, 9):
+    for step in (8, 9, 11, 12):
         Path(f"run/checkpoint-{step}/trainer_state.json").write_text("{}")
+    # Killed before the state was written, while it was, and while the checkpoint was being removed.
+    Path("run/checkpoint-11/trainer_state.json").write_text("")
+    Path("run/checkpoint-12/optimizer.pt").unlink()
     assert last_whole_checkpoint(Path("run")) == "run/checkpoint-9"
+
+
+def test_a_file_is_there_when_it_is_whole(monkeypatch):
+    write_whole(Path("results.json"), "first")
+    write_text = Path.write_text
+
+    def killed(path, text):
+        write_text(path, text[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(Path("results.json"), "second")
+    assert Path("results.json").read_text() == "first"

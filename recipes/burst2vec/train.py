@@ -34,7 +34,7 @@ from paravox.recipes.baselines import constant_predictions
 from paravox.recipes.corpora.audio_cache import AudioCache
 from paravox.recipes.corpora.loading import load_corpus
 from paravox.recipes.corpora.oversampling import oversample
-from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint
+from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
 from paravox.recipes.settings import parse_settings
 from paravox.recipes.tables import print_scores
 from paravox.trainers.augmentation import ClipAugmentation
@@ -374,7 +374,7 @@ def print_results(results: dict) -> None:
 def write_results(results: dict, *files: str | Path | None) -> None:
     for file in filter(None, files):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).write_text(json.dumps(results, indent=2) + "\n")
+        write_whole(Path(file), json.dumps(results, indent=2) + "\n")
 
 
 def find_checkpoint(args: MultiTaskTrainingArguments) -> str | None:

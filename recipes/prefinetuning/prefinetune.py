@@ -27,7 +27,7 @@ from paravox.modeling.modeling_prefinetuning import PreFinetuningModel, Wav2Vec2
 from paravox.modeling.tasks import Task
 from paravox.recipes.baselines import constant_predictions
 from paravox.recipes.corpora.audio_cache import AudioCache
-from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint
+from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
 from paravox.recipes.prefinetuning import few_shot
 from paravox.recipes.prefinetuning.corpora import (
     combination_name,
@@ -203,7 +203,7 @@ def pre_finetune(
     if args.process_index == 0:
         save(model, extractor, folder)
         # Last, because it says that the combination is finished.
-        (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        write_whole(folder / "results.json", json.dumps(results, indent=2) + "\n")
     trainer.accelerator.wait_for_everyone()
 
 
