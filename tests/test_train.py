@@ -16,6 +16,7 @@ from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+from paravox.modeling.tasks import Task
 from paravox.recipes.burst2vec import predict, score, train
 from paravox.recipes.corpora.exvo import EMOTIONS
 from paravox.recipes.output_folder import claim_output_folder
@@ -223,6 +224,33 @@ def test_rare_labels_count_more(demo_data, tmp_path):
     assert model.tasks["country"].class_weights == pytest.approx((2.0, 1.0, 2 / 3, 1.0), abs=1e-4)
     start = torch.full((3,), -0.33)
     assert not torch.equal(model.task_weights.log_variances.detach(), start)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights", "message"),
+    [
+        ("scalar", "balanced", "'age': kind 'scalar' has no classes to weigh"),
+        (
+            "classes",
+            "[1, 2]",
+            r"'country': class_weights are \[1, 2\], expected a number above 0 for each of its 4 labels",
+        ),
+    ],
+)
+def test_class_weights_that_cannot_be_are_refused(demo_data, tmp_path, kind, weights, message):
+    config = tmp_path / "weighted.yaml"
+    config.write_text(
+        Path(demo_data[0]).read_text().replace(f"kind: {kind}", f"kind: {kind}\n    class_weights: {weights}")
+    )
+    with pytest.raises(ConfigError, match=message):
+        train.main([str(config), *demo_data[1:]])
+
+
+def test_a_class_without_clips_cannot_be_balanced():
+    task = Task("country", "classes", labels=COUNTRIES)
+    assert train.balanced_weights(task, np.array([0, 0, 1, 2, 3, -100])) == [0.625, 1.25, 1.25, 1.25]
+    with pytest.raises(ConfigError, match="'country': Train has no clip of 'USA', which class_weights: balanced needs"):
+        train.balanced_weights(task, np.array([0, 1, 3, -100]))
 
 
 @pytest.fixture

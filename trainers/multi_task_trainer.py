@@ -268,7 +268,8 @@ class MultiTaskTrainer(Trainer):
             [`MultiTaskDataset`]: whose clips are states `(frames, hidden)`.
 
         Raises:
-            ConfigError: if the clips are augmented, not even the front end is frozen, all layers are, or the states would take too much room.
+            ConfigError: if the clips are augmented, not even the front end is frozen, all layers are, or the states would
+                take too much room.
         """
         dataset.refuse_augmentation()
         model = self.model

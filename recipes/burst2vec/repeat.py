@@ -75,7 +75,7 @@ def read_corpus(settings: list[str]) -> tuple[list[Task], dict[str, dict[str, np
     """The tasks, and by split the labels and the speakers."""
     groups = (train.ModelSettings, train.DataSettings, train.RunSettings, MultiTaskTrainingArguments)
     model, data, _, _ = parse_settings(groups, settings)
-    tasks = parse_tasks(train.unweighted(model.tasks))
+    tasks = parse_tasks(train.unbalanced(model.tasks))
     corpus = load_corpus(data.corpus, data.data_dir, tasks, data.audio)
     labels = {split: {task.name: read_labels(clips, task) for task in tasks} for split, clips in corpus.items()}
     return tasks, labels, {split: [str(name) for name in clips["speaker"]] for split, clips in corpus.items()}

@@ -152,7 +152,7 @@ def main(argv: list[str] | None = None) -> dict:
     with claim if args.process_index == 0 else nullcontext():
         set_seed(args.seed)
         extractor = build_extractor(model_settings)
-        datasets = build_datasets(data_settings, parse_tasks(unweighted(model_settings.tasks)), extractor, args.seed)
+        datasets = build_datasets(data_settings, parse_tasks(unbalanced(model_settings.tasks)), extractor, args.seed)
         tasks = parse_tasks(weighted(model_settings.tasks, datasets["train"].labels))
         model = build_model(model_settings, tasks)
         results = {"constant": score_constant(tasks, datasets), "seed": args.seed}
@@ -178,22 +178,46 @@ def main(argv: list[str] | None = None) -> dict:
     return results
 
 
-def unweighted(tasks: list[dict]) -> list[dict]:
-    """The tasks without their class weights, which may have to be worked out from the clips that they are to describe."""
-    return [{key: value for key, value in task.items() if key != "class_weights"} for task in tasks]
+def unbalanced(tasks: list[dict]) -> list[dict]:
+    """The tasks without `class_weights: balanced`, which is worked out from the clips that they are to describe."""
+    return [
+        {key: value for key, value in task.items() if key != "class_weights"} if is_balanced(task) else task
+        for task in tasks
+    ]
+
+
+def is_balanced(task: dict) -> bool:
+    """Whether a task's class weights are to be worked out."""
+    # Anything else that is not as it should be is for parse_tasks to refuse.
+    return isinstance(task, dict) and task.get("kind") == "classes" and task.get("class_weights") == "balanced"
 
 
 def weighted(tasks: list[dict], train_labels: dict[str, np.ndarray]) -> list[dict]:
-    """The tasks with numbers for `class_weights: balanced`: clips over classes times clips of the class, in Train."""
+    """The tasks with numbers for `class_weights: balanced`: clips over classes times clips of the class, in Train.
+
+    Raises:
+        ConfigError: if Train has no clip of one of the classes.
+    """
     weighted_tasks = []
     for task in tasks:
-        if task.get("class_weights") == "balanced":
-            labels = train_labels[task["name"]]
-            classes = np.arange(len(task.get("labels", ())))
-            weights = compute_class_weight("balanced", classes=classes, y=labels[labels != UNKNOWN_CLASS])
-            task = task | {"class_weights": weights.round(4).tolist()}
+        if is_balanced(task):
+            task = task | {
+                "class_weights": balanced_weights(*parse_tasks(unbalanced([task])), train_labels[task["name"]])
+            }
         weighted_tasks.append(task)
     return weighted_tasks
+
+
+def balanced_weights(task: Task, labels: np.ndarray) -> list[float]:
+    """A weight a class, from class indices `(clips,)`."""
+    known = labels[labels != UNKNOWN_CLASS]
+    for position, label in enumerate(task.labels):
+        if position not in known:
+            raise ConfigError(
+                f"task {task.name!r}: Train has no clip of {label!r}, which class_weights: balanced needs: give numbers, "
+                "or remove the label"
+            )
+    return compute_class_weight("balanced", classes=np.arange(len(task.labels)), y=known).round(4).tolist()
 
 
 def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
@@ -310,7 +334,6 @@ def train_heads_first(
         for split, dataset in datasets.items()
     }
     trainer.train_dataset, trainer.eval_dataset = pooled["train"], pooled["validation"]
-    set_seed(args.seed)  # the pass over the clips drew numbers, if there was one
     trainer.train()
     trainer.save_state()
     scores = score_splits(trainer, pooled)

@@ -53,8 +53,8 @@ def compare(first: StudyResults, second: StudyResults) -> dict:
     Intervals are 95 % bootstrap intervals over pairs of speaker and emotion, 2,000 draws.
 
     Returns:
-        `dict`: `trials` and `pairs`, how many; `means`, of macro F1 over the cells, by checkpoint, k and file; `values`, each with its interval: `rank_correlation_of_trials` (Spearman's,
-        of macro F1 over all trials), and for all corpora against none, a speaker, emotion, k and repetition at a time:
+        `dict`: `trials` and `pairs`, how many; `means`, of macro F1 over the cells, by checkpoint, k and file; `values`,
+        each with its interval: `rank_correlation_of_trials` (Spearman's, of macro F1 over all trials), and for all corpora against none, a speaker, emotion, k and repetition at a time:
         `gain_in_first` and `gain_in_second` (of macro F1), `rank_correlation_of_gains` and `gains_of_one_sign` (a share;
         cells where either is 0 do not count).
 

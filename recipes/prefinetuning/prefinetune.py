@@ -73,6 +73,7 @@ class CorporaSettings:
     cache_dir: str | None = field(
         default=None, metadata={"help": "Keep decoded audio here, so that it is decoded once."}
     )
+    cache_gigabytes: float = field(default=20.0, metadata={"help": "The most that the cache takes on disk."})
 
 
 @dataclass
@@ -91,7 +92,7 @@ class PreFinetuningSettings:
         default=False,
         metadata={
             "help": "Run the layers that trainable_encoder_layers freezes once, and keep their states on disk in cache_dir "
-            "(or output_dir)."
+            "(or output_dir), each split's of each corpus within cache_gigabytes."
         },
     )
     few_shot_config: str | None = field(
@@ -222,7 +223,7 @@ def encode_corpora(
     for name, corpus in corpora.items():
         alone = build_datasets({name: corpus}, settings, trainer.processing_class.sampling_rate, trainer.args.seed)
         for split, dataset in alone.items():
-            parts[split].append(trainer.encode_lower_layers(dataset, cache_dir).lower_states)
+            parts[split].append(trainer.encode_lower_layers(dataset, cache_dir, settings.cache_gigabytes).lower_states)
     return {split: dataset.with_lower_states(LowerStates.join(parts[split])) for split, dataset in datasets.items()}
 
 
@@ -231,7 +232,7 @@ def build_datasets(
 ) -> dict[str, MultiTaskDataset]:
     """The splits of merged corpora, each corpus's clips in its own order behind those of the one before."""
     tasks = [task for task, _ in corpora.values()]
-    cache = AudioCache(settings.cache_dir, sampling_rate=sampling_rate) if settings.cache_dir else None
+    cache = AudioCache(settings.cache_dir, settings.cache_gigabytes, sampling_rate) if settings.cache_dir else None
     return {
         split: MultiTaskDataset(
             clips,
