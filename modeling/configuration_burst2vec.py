@@ -4,6 +4,7 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
+from .configuration_saved_model import SavedModelConfig
 from .encoders import check_format_version, parse_encoder_config
 from .errors import ConfigError
 from .tasks import Task, parse_tasks
@@ -12,7 +13,7 @@ ADVERSARIAL_SCOPES = ("encoder", "extractor")
 FORMAT_VERSION = 1
 
 
-class Burst2VecConfig(PreTrainedConfig):
+class Burst2VecConfig(SavedModelConfig):
     """What a [`Burst2VecForMultiTask`] consists of.
 
     Args:

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from transformers import PreTrainedConfig
-
 from .configuration_burst2vec import Burst2VecConfig
+from .configuration_saved_model import SavedModelConfig
 from .encoders import check_format_version
 from .errors import ConfigError
 from .tasks import parse_tasks
@@ -12,10 +11,10 @@ from .tasks import parse_tasks
 FORMAT_VERSION = 1
 
 # Of a config: where it was opened, by which code and at which precision. The ensemble has these of its own.
-_NOT_OF_A_MEMBER = ("_name_or_path", "architectures", "auto_map", "dtype", "transformers_version")
+_NOT_OF_A_MEMBER = ("_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version")
 
 
-class Burst2VecEnsembleConfig(PreTrainedConfig):
+class Burst2VecEnsembleConfig(SavedModelConfig):
     """What a [`Burst2VecEnsemble`] consists of.
 
     Args:

@@ -4,6 +4,7 @@ from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 
+from .configuration_saved_model import SavedModelConfig
 from .encoders import check_format_version, parse_encoder_config
 from .errors import ConfigError
 from .tasks import Task, parse_tasks
@@ -11,7 +12,7 @@ from .tasks import Task, parse_tasks
 FORMAT_VERSION = 1
 
 
-class EncoderPreFinetuningConfig(PreTrainedConfig):
+class EncoderPreFinetuningConfig(SavedModelConfig):
     """What an [`EncoderForPreFinetuning`] consists of.
 
     Args:

@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 
 from .encoders import open_checkpoint
 from .errors import CheckpointError
+from .pipeline_vocal_burst import VocalBurstAnalysisPipeline
 
 
 class StrictlyLoadedModel(PreTrainedModel):
@@ -16,6 +17,8 @@ class StrictlyLoadedModel(PreTrainedModel):
 
     # Which method makes a model of this class from another checkpoint, and from what: part of an error's advice.
     made_from = ""
+    # Its file travels with a saved model because it is imported here.
+    pipeline_class = VocalBurstAnalysisPipeline
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):

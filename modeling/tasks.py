@@ -117,6 +117,15 @@ class Task:
         """How many values a head gives for this task."""
         return 1 if self.kind == "scalar" else len(self.labels)
 
+    def as_record(self, prediction: Any) -> float | dict[str, float]:
+        """One clip's prediction as plain data: a number in the task's unit, or numbers by label.
+
+        Args:
+            prediction (`np.ndarray` or `torch.Tensor`): of shape `()` for a scalar, else `(outputs,)`.
+        """
+        values = prediction.tolist()
+        return values if self.kind == "scalar" else dict(zip(self.labels, values, strict=True))
+
     def to_dict(self) -> dict[str, Any]:
         """The task as plain data without the fields that are not set, as a config or a YAML holds it."""
         fields = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}

@@ -23,6 +23,7 @@ _public_names = {
     "EncoderPreFinetuningConfig": "modeling.configuration_prefinetuning",
     "MultiTaskTrainer": "trainers.multi_task_trainer",
     "MultiTaskTrainingArguments": "trainers.multi_task_arguments",
+    "VocalBurstAnalysisPipeline": "modeling.pipeline_vocal_burst",
     "PreFinetuningTrainer": "trainers.prefinetuning_trainer",
     "PreFinetuningTrainingArguments": "trainers.prefinetuning_trainer",
     "Wav2Vec2ForPreFinetuning": "modeling.modeling_prefinetuning",
@@ -35,12 +36,14 @@ __all__ = ["__version__", *_public_names]
 def _register() -> None:
     """Lets the Auto classes open saved models with this package's code, without trust_remote_code."""
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+    from transformers.pipelines import PIPELINE_REGISTRY
 
     from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
     from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatureExtractor
     from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
     from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
     from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning
+    from paravox.modeling.pipeline_vocal_burst import VocalBurstAnalysisPipeline
 
     feature_extractors = {
         Burst2VecForMultiTask: Burst2VecFeatureExtractor,
@@ -53,6 +56,7 @@ def _register() -> None:
         AutoConfig.register(config_class.model_type, config_class)
         AutoModel.register(config_class, model_class)
         AutoFeatureExtractor.register(config_class, extractor_class)
+    PIPELINE_REGISTRY.register_pipeline("vocal-burst-analysis", VocalBurstAnalysisPipeline, pt_model=AutoModel)
 
 
 def __getattr__(name: str):

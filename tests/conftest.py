@@ -264,7 +264,7 @@ except ImportError:
     pass
 else:
     sys.exit("paravox could be imported: this shows nothing")
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, pipeline
 folder, clip = sys.argv[1:]
 config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
 extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
@@ -274,6 +274,7 @@ found = {
     "config": type(config).__name__,
     "module": type(model).__module__,
     "predictions": {name: values.tolist() for name, values in output.predictions.items()},
+    "record": pipeline("vocal-burst-analysis", model=folder, trust_remote_code=True)(clip),
 }
 print(json.dumps(found))
 """
@@ -281,7 +282,7 @@ print(json.dumps(found))
 
 @pytest.fixture
 def open_elsewhere(tmp_path):
-    """Opens a saved folder by the Auto classes where paravox cannot be imported; gives what a clip's predictions are."""
+    """Opens a saved folder by the Auto classes where paravox cannot be imported; gives a clip's predictions, after a look at the pipeline's."""
 
     def open_it(folder, clip):
         elsewhere = tmp_path / "elsewhere"
@@ -299,6 +300,10 @@ def open_elsewhere(tmp_path):
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        found = json.loads(done.stdout.splitlines()[-1])
+        for name, values in found["predictions"].items():
+            record = found["record"][name]
+            assert (list(record.values()) if isinstance(record, dict) else record) == pytest.approx(values[0])
+        return found
 
     return open_it

@@ -123,12 +123,7 @@ def as_records(tasks: list[Task], predictions: dict[str, np.ndarray], paths: lis
     records = []
     for row, path in enumerate(paths):
         record: dict[str, Any] = {"file": str(path)}
-        for task in tasks:
-            values = predictions[task.name][row]
-            if task.kind == "scalar":
-                record[task.name] = float(values)
-            else:
-                record[task.name] = {label: float(value) for label, value in zip(task.labels, values, strict=True)}
+        record |= {task.name: task.as_record(predictions[task.name][row]) for task in tasks}
         records.append(record)
     return records
 

@@ -1,0 +1,26 @@
+"""What the configs of all saved models share: the pipeline that comes with a model."""
+
+import copy
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+PIPELINES = {
+    "vocal-burst-analysis": {"impl": "pipeline_vocal_burst.VocalBurstAnalysisPipeline", "pt": ["AutoModel"]},
+}
+# Where paravox is installed it registers the pipeline itself, and no code needs to come with the model.
+_IS_INSTALLED = __name__.startswith("paravox.")
+
+
+class SavedModelConfig(PreTrainedConfig):
+    """A config that names the model's pipeline where it is saved; to be derived from."""
+
+    def __init__(self, **kwargs) -> None:
+        kwargs.pop("custom_pipelines", None)
+        if not _IS_INSTALLED:
+            # Transformers refuses a pipeline that a config names, unless its code is trusted.
+            self.custom_pipelines = copy.deepcopy(PIPELINES)
+        super().__init__(**kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | {"custom_pipelines": copy.deepcopy(PIPELINES)}

@@ -1,0 +1,249 @@
+"""`pipeline("vocal-burst-analysis")`: from recordings to named intensities, years and probabilities."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from transformers import Pipeline
+from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
+
+from .audio import load_audio
+from .errors import AudioError, ConfigError
+from .tasks import parse_tasks
+
+# Of how many batches the windows are held back and put in order of their length.
+SORTED_BATCHES = 16
+DOWNLOAD_SECONDS = 60
+
+
+class Window(NamedTuple):
+    """A part of a recording, or all of it.
+
+    Args:
+        start (`float`): in seconds.
+        samples (`np.ndarray` of shape `(samples,)`): mono, at the model's rate.
+    """
+
+    start: float
+    samples: np.ndarray
+
+
+class VocalBurstAnalysisPipeline(Pipeline):
+    """Predicts every task of a saved model from recordings; decodes without ffmpeg.
+
+    ```python
+    >>> analyse = pipeline("vocal-burst-analysis", model="runs/demo/trained/model", trust_remote_code=True)
+    >>> analyse("laugh.wav")
+    {"emotion": {"Amusement": 0.71, "Awe": 0.02, ...}, "age": 27.4, "country": {"China": 0.11, ...}}
+    ```
+
+    It opens models of Burst2Vec, ensembles of them, and pre-finetuned models.
+    """
+
+    _load_processor = False
+    _load_image_processor = False
+    _load_feature_extractor = True
+    _load_tokenizer = False
+
+    def __call__(self, inputs: Any, **kwargs) -> dict[str, Any] | list[dict[str, Any]] | Iterator[dict[str, Any]]:
+        """Analyses a recording, a list, or a dataset or generator of them.
+
+        Args:
+            inputs: a recording, or a list, a `torch.utils.data.Dataset` or a generator of them. One is a path or URL, the
+                bytes of an audio file or a file object, samples `(samples,)` as an array or tensor at the model's rate,
+                `(array, rate)`, a dict with `array` or `raw` and `sampling_rate` or with `bytes` or `path`, as `datasets`
+                gives it, or torchcodec's `AudioDecoder`.
+            window_seconds (`float`, *optional*): a longer recording is cut into windows of this length. By default it is
+                taken whole.
+            stride_seconds (`float`, *optional*): from the start of one window to that of the next; as long as a window by
+                default. The last window ends with the recording.
+            return_embeddings (`bool`, *optional*, defaults to `False`): also give the representations.
+            batch_size (`int`, *optional*, defaults to 1): windows that the model sees at once. They are put in order of
+                their length, so that little is padding.
+            num_workers (`int`, *optional*, defaults to 0): processes that decode.
+
+        Returns:
+            A `dict` for a recording, a list of them for a list, else an iterator, in the order of the inputs. Per task:
+            for intensities (0..1) and class probabilities a `dict` by label, for a scalar a number in its unit. With
+            `window_seconds` these are means over `windows`, a list that has the same of each with its `start` and `end`
+            in seconds. `embeddings` has lists of numbers by name. All of it is plain data, ready for JSON.
+
+        Raises:
+            AudioError: if a recording cannot be used.
+            ConfigError: if an option is out of its range, or embeddings are asked of an ensemble.
+        """
+        if isinstance(inputs, list) and not inputs:
+            return []
+        return super().__call__(inputs, **kwargs)
+
+    def _sanitize_parameters(
+        self,
+        window_seconds: float | None = None,
+        stride_seconds: float | None = None,
+        return_embeddings: bool | None = None,
+        **unknown,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        if unknown:
+            raise ConfigError(
+                f"option {next(iter(unknown))!r} is not known: use window_seconds, stride_seconds, return_embeddings, "
+                "batch_size or num_workers"
+            )
+        given = {"window_seconds": window_seconds, "stride_seconds": stride_seconds}
+        given = {name: seconds for name, seconds in given.items() if seconds is not None}
+        for name, seconds in given.items():
+            if not 0 < seconds < float("inf"):
+                raise ConfigError(f"{name} is {seconds!r}: give a number of seconds above 0")
+        embeddings = {} if return_embeddings is None else {"return_embeddings": return_embeddings}
+        return given, embeddings, {} if window_seconds is None else {"windowed": True}
+
+    def get_iterator(
+        self,
+        inputs: Iterable[Any],
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> Iterator[dict[str, Any]]:
+        if hasattr(inputs, "__len__"):
+            recordings = PipelineDataset(inputs, self.preprocess, preprocess_params)
+        else:
+            recordings = PipelineIterator(inputs, self.preprocess, preprocess_params)
+            num_workers = min(num_workers, 1)  # each would begin the generator anew
+        loader = DataLoader(recordings, batch_size=None, collate_fn=_unchanged, num_workers=num_workers)
+        for group in _chunks(loader, batch_size * SORTED_BATCHES):
+            for windows, outputs in zip(group, self._run(group, batch_size, forward_params), strict=True):
+                yield self.postprocess((windows, outputs), **postprocess_params)
+
+    def run_single(
+        self,
+        inputs: Any,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> dict[str, Any]:
+        return next(self.get_iterator([inputs], 0, 1, preprocess_params, forward_params, postprocess_params))
+
+    def preprocess(
+        self, inputs: Any, window_seconds: float | None = None, stride_seconds: float | None = None
+    ) -> list[Window]:
+        """Decodes a recording and cuts it into windows."""
+        rate = self.feature_extractor.sampling_rate
+        samples = load_audio(_as_source(inputs, rate), rate)
+        if window_seconds is None:
+            if stride_seconds is not None:
+                raise ConfigError("stride_seconds is given without window_seconds: give both")
+            return [Window(0.0, samples)]
+        length = max(1, round(window_seconds * rate))
+        stride = max(1, round((stride_seconds or window_seconds) * rate))
+        last = max(0, len(samples) - length)
+        starts = [*range(0, last, stride), last]
+        return [Window(start / rate, samples[start : start + length]) for start in starts]
+
+    def _run(
+        self, recordings: list[list[Window]], batch_size: int, forward_params: dict[str, Any]
+    ) -> list[list[dict[str, Any]]]:
+        """The model's output for each window of each recording, made in batches of about one length."""
+        outputs = [[{}] * len(windows) for windows in recordings]
+        places = [(row, column) for row, windows in enumerate(recordings) for column in range(len(windows))]
+        places.sort(key=lambda place: len(recordings[place[0]][place[1]].samples))
+        rate = self.feature_extractor.sampling_rate
+        for batch in _chunks(places, batch_size):
+            clips = [(recordings[row][column].samples, rate) for row, column in batch]
+            inputs = self.feature_extractor(clips, return_tensors="pt").to(self.model.dtype)
+            values = self.forward(inputs, **forward_params)
+            for position, (row, column) in enumerate(batch):
+                outputs[row][column] = _select(values, position)
+        return outputs
+
+    def _forward(self, model_inputs: Any, return_embeddings: bool = False) -> dict[str, Any]:
+        output = self.model(**model_inputs)
+        values = {"predictions": output.predictions}
+        if return_embeddings:
+            embeddings = output.get("representations") or {"pooled": output.get("pooled_states")}
+            if embeddings.get("pooled", True) is None:
+                raise ConfigError(
+                    "an ensemble has no embeddings of its own: open one of the models that it was made of"
+                )
+            values["embeddings"] = embeddings
+        return values
+
+    def postprocess(
+        self, model_outputs: tuple[list[Window], list[dict[str, Any]]], windowed: bool = False
+    ) -> dict[str, Any]:
+        """The mean over a recording's windows, with each window where it was to be cut."""
+        windows, outputs = model_outputs
+        records = [self._as_record(output) for output in outputs]
+        if not windowed:
+            return records[0]
+        rate = self.feature_extractor.sampling_rate
+        spans = [{"start": start, "end": start + len(samples) / rate} for start, samples in windows]
+        return _mean(records) | {"windows": [span | record for span, record in zip(spans, records, strict=True)]}
+
+    def _as_record(self, output: dict[str, Any]) -> dict[str, Any]:
+        record = {
+            task.name: task.as_record(output["predictions"][task.name].float().numpy())
+            for task in parse_tasks(self.model.config.tasks)
+        }
+        if "embeddings" in output:
+            record["embeddings"] = _as_lists(output["embeddings"])
+        return record
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    remaining = iter(items)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
+
+
+def _unchanged(windows: list[Window]) -> list[Window]:
+    return windows
+
+
+def _as_source(inputs: Any, rate: int) -> Any:
+    """An input of the pipeline as [`AudioSource`]."""
+    if hasattr(inputs, "get_all_samples"):  # torchcodec's AudioDecoder, whose samples are (channels, samples)
+        decoded = inputs.get_all_samples()
+        inputs = {"array": decoded.data.T, "sampling_rate": decoded.sample_rate}
+    if isinstance(inputs, str) and inputs.startswith(("http://", "https://")):
+        return _download(inputs)
+    if isinstance(inputs, dict) and "raw" in inputs:
+        inputs = {"array": inputs["raw"], "sampling_rate": inputs.get("sampling_rate")}
+    if isinstance(inputs, dict) and isinstance(inputs.get("array"), torch.Tensor):
+        return inputs | {"array": inputs["array"].detach().cpu().numpy()}
+    if isinstance(inputs, torch.Tensor):
+        inputs = inputs.detach().cpu().numpy()
+    return (inputs, rate) if isinstance(inputs, np.ndarray) else inputs
+
+
+def _download(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as response:
+            return response.read()
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise AudioError(f"{url} cannot be downloaded ({error}), expected an audio file: check the address") from None
+
+
+def _select(values: Any, position: int) -> Any:
+    """One row of a batch, in mappings of tensors."""
+    if isinstance(values, dict):
+        return {name: _select(value, position) for name, value in values.items()}
+    return values[position]
+
+
+def _as_lists(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: _as_lists(value) for name, value in values.items()}
+    return values.float().tolist()
+
+
+def _mean(records: list[Any]) -> Any:
+    """The mean of numbers, lists of numbers, or mappings of these."""
+    if isinstance(records[0], dict):
+        return {name: _mean([record[name] for record in records]) for name in records[0]}
+    return np.mean(records, axis=0).tolist()
