@@ -319,7 +319,7 @@ def test_an_output_folder_serves_one_run_at_a_time(demo_data, tmp_path):
 
 
 def test_an_encoder_is_named_or_described_not_both(demo_data, tiny_encoder_folders):
-    with pytest.raises(ConfigError, match="either encoder .* or encoder_config"):
+    with pytest.raises(ConfigError, match="give one of encoder .*, encoder_config .* and start_from"):
         train.main([*demo_data, "--encoder", str(tiny_encoder_folders["whisper"])])
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 
 from transformers import TrainingArguments
+from transformers.trainer_utils import HubStrategy
 
 from paravox.modeling.errors import ConfigError
 
@@ -83,6 +84,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
             raise ConfigError(
                 f"train_sampling_strategy {self.train_sampling_strategy!r} does not go with one-task batches: "
                 "leave it out and use task_batching and length_buckets"
+            )
+        if self.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
+            raise ConfigError(
+                f"hub_strategy {self.hub_strategy.value!r} would push optimizer states, which are pickles: use every_save or "
+                "end; from the Hub one goes on from the weights, an exact resume is local"
             )
         if self.early_stopping_patience is not None and self.metric_for_best_model is None:
             raise ConfigError("early_stopping_patience needs metric_for_best_model: name one, such as emotion_ccc")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import EarlyStoppingCallback, Trainer
+from transformers import EarlyStoppingCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from paravox.modeling.errors import ConfigError
@@ -21,11 +21,12 @@ from .gathering import gather_batch
 from .lower_states import EncodedClip, LowerStates, check_room, states_folder, write_states
 from .multi_task_arguments import MultiTaskTrainingArguments
 from .multi_task_dataset import MultiTaskDataset
+from .publishing import PublishingTrainer
 from .sampler import AllTasksBatchSampler, EvaluationBatchSampler, OneTaskBatchSampler
 from .scoring import metric_names, score_split
 
 
-class MultiTaskTrainer(Trainer):
+class MultiTaskTrainer(PublishingTrainer):
     """Trains a model whose config lists `tasks`, on batches of one task each.
 
     The model is called with a batch's inputs, its `task` and the `labels` of that task, and gives `loss` and

@@ -49,7 +49,7 @@ def score_split(
     """
     scores: dict[str, float] = {}
     for task in tasks:
-        known = _fully_known(task, labels[task.name])
+        known = fully_known(task, labels[task.name])
         if not known.any():
             continue
         task_scores = _score_task(task, predictions[task.name][known], labels[task.name][known])
@@ -84,7 +84,8 @@ def _compute(metric: type, name: str, predictions: np.ndarray, references: np.nd
     return {name: float(result[name])}
 
 
-def _fully_known(task: Task, labels: np.ndarray) -> np.ndarray:
+def fully_known(task: Task, labels: np.ndarray) -> np.ndarray:
+    """Of which clips a task's label is known, `(clips,)`."""
     known = labels != UNKNOWN_CLASS if task.kind == "classes" else ~np.isnan(labels)
     return known.reshape(len(known), -1).all(axis=1)
 

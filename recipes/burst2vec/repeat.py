@@ -28,7 +28,6 @@ from paravox.recipes.corpora.loading import load_corpus
 from paravox.recipes.output_folder import last_whole_checkpoint
 from paravox.recipes.settings import parse_settings
 from paravox.recipes.tables import print_scores
-from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import read_labels
 
 VARIANTS = {"adversarial": "true", "no_adversarial": "false"}
@@ -73,8 +72,7 @@ def run_once(folder: Path, settings: list[str]) -> None:
 
 def read_corpus(settings: list[str]) -> tuple[list[Task], dict[str, dict[str, np.ndarray]], dict[str, list[str]]]:
     """The tasks, and by split the labels and the speakers."""
-    groups = (train.ModelSettings, train.DataSettings, train.RunSettings, MultiTaskTrainingArguments)
-    model, data, _, _ = parse_settings(groups, settings)
+    model, data, *_ = parse_settings(train.SETTINGS, settings)
     tasks = parse_tasks(train.unbalanced(model.tasks))
     corpus = load_corpus(data.corpus, data.data_dir, tasks, data.audio)
     labels = {split: {task.name: read_labels(clips, task) for task in tasks} for split, clips in corpus.items()}

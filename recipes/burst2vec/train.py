@@ -19,21 +19,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from sklearn.utils.class_weight import compute_class_weight
 from transformers import AutoConfig, set_seed
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 
 from paravox.modeling.audio import load_audio
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
+from paravox.modeling.encoders import open_checkpoint
 from paravox.modeling.errors import CheckpointError, ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.losses import UNKNOWN_CLASS
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.recipes.baselines import constant_predictions
+from paravox.recipes.card_figures import draw_scores
 from paravox.recipes.corpora.audio_cache import AudioCache
 from paravox.recipes.corpora.loading import load_corpus
 from paravox.recipes.corpora.oversampling import oversample
+from paravox.recipes.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts, write_model_card
 from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
 from paravox.recipes.settings import parse_settings
 from paravox.recipes.tables import print_scores
@@ -41,6 +45,7 @@ from paravox.trainers.augmentation import ClipAugmentation
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
+from paravox.trainers.publishing import MODEL_FOLDER, publish_folder
 from paravox.trainers.sampler import TASK_BATCHING, padding_share
 from paravox.trainers.scoring import score_split
 
@@ -56,6 +61,10 @@ class ModelSettings:
             "help": "What to predict, each with name, kind, and labels or range. For classes, class_weights: balanced (or a "
             "number a label) makes rare labels count more."
         }
+    )
+    start_from: str | None = field(
+        default=None,
+        metadata={"help": "Go on from the weights of a saved model of the same tasks: a folder, or a name on the Hub."},
     )
     encoder: str | None = field(default=None, metadata={"help": "Folder or Hub name of a pre-trained encoder."})
     encoder_config: dict | None = field(
@@ -139,12 +148,14 @@ class RunSettings:
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Remove an earlier run's checkpoints first."})
 
 
+SETTINGS = (ModelSettings, DataSettings, RunSettings, CardSettings, MultiTaskTrainingArguments)
+
+
 def main(argv: list[str] | None = None) -> dict:
     """Runs the recipe with command line arguments, a YAML file first; gives what results.json holds."""
     started = time.time()
-    model_settings, data_settings, run_settings, args = parse_settings(
-        (ModelSettings, DataSettings, RunSettings, MultiTaskTrainingArguments), argv
-    )
+    model_settings, data_settings, run_settings, card_settings, args = parse_settings(SETTINGS, argv)
+    facts = card_facts(card_settings, args, model_settings.encoder, (model_settings, data_settings, run_settings))
     output_dir = Path(args.output_dir)
     resume = find_checkpoint(args)
     claim = claim_output_folder(output_dir, empty=resume is None, overwrite=run_settings.overwrite_output_dir)
@@ -161,7 +172,10 @@ def main(argv: list[str] | None = None) -> dict:
         if run_settings.heads_first_epochs:
             results["frozen_head"] = train_heads_first(model, extractor, datasets, args, run_settings, resume)
         if args.num_train_epochs > 0:
-            trainer = Burst2VecTrainer(model, args, extractor, datasets["train"], datasets.get("validation"))
+            card = ModelCardCallback(model.config, facts)
+            trainer = Burst2VecTrainer(
+                model, args, extractor, datasets["train"], datasets.get("validation"), callbacks=[card]
+            )
             print_plan(trainer)
             trainer.train(resume_from_checkpoint=resume)
             trainer.save_state()
@@ -170,12 +184,46 @@ def main(argv: list[str] | None = None) -> dict:
             results |= results["frozen_head"]
         results["seconds"] = round(time.time() - started)
         if args.process_index == 0:
-            model.save_pretrained(output_dir / "model")
-            extractor.save_pretrained(output_dir / "model")
+            folder = output_dir / MODEL_FOLDER
+            model.save_pretrained(folder)
+            extractor.save_pretrained(folder)
+            complete_card(folder, model, facts, results, datasets)
+            if args.push_to_hub:
+                publish(folder, args)
             write_results(results, output_dir / "results.json", run_settings.results_file)
             print_results(results)
-            print(f"model saved in {output_dir / 'model'}")
+            print(f"model saved in {folder}")
     return results
+
+
+def complete_card(
+    folder: Path,
+    model: Burst2VecForMultiTask,
+    facts: CardFacts,
+    results: dict,
+    datasets: dict[str, MultiTaskDataset],
+) -> None:
+    """Writes the card with the final scores, and the figures of the last split that was scored."""
+    facts.scores = score_rows(results)
+    tasks = parse_tasks(model.config.tasks)
+    predictions = folder.parent / "predictions"
+    if not predictions.is_dir():
+        predictions = folder.parent / "frozen_head" / "predictions"
+    for split, title in SPLIT_TITLES.items():
+        if split in datasets:
+            with np.load(predictions / f"{title}.npz") as file:
+                figures = draw_scores(tasks, dict(file), datasets[split].labels, folder / "figures")
+    facts.figures = figures + [figure for figure in facts.figures if figure not in figures]
+    write_model_card(folder, "burst2vec.md", model.config, facts)
+
+
+def publish(folder: Path, args: MultiTaskTrainingArguments) -> None:
+    """Pushes the finished model, with its card."""
+    repo_id = args.hub_model_id or Path(args.output_dir).absolute().name
+    commit = publish_folder(
+        folder, repo_id, args.hub_private_repo, args.hub_revision, args.hub_token, commit_message="End of training"
+    )
+    print(f"pushed to {commit.repo_url}")
 
 
 def unbalanced(tasks: list[dict]) -> list[dict]:
@@ -221,9 +269,15 @@ def balanced_weights(task: Task, labels: np.ndarray) -> list[float]:
 
 
 def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
-    """The feature extractor of a pre-trained encoder, or of one that is described."""
-    if (settings.encoder is None) == (settings.encoder_config is None):
-        raise ConfigError("give either encoder (a folder or Hub name) or encoder_config (a model_type and sizes)")
+    """The feature extractor of a saved model, of a pre-trained encoder, or of one that is described."""
+    given = [settings.start_from, settings.encoder, settings.encoder_config]
+    if sum(source is not None for source in given) != 1:
+        raise ConfigError(
+            "give one of encoder (a folder or Hub name), encoder_config (a model_type and sizes) and start_from (a saved "
+            "model)"
+        )
+    if settings.start_from is not None:
+        return open_checkpoint(Burst2VecFeatureExtractor.from_pretrained, settings.start_from)
     level = {"target_rms_db": settings.target_rms_db}
     if settings.encoder is not None:
         return Burst2VecFeatureExtractor.from_encoder(settings.encoder, **level)
@@ -231,13 +285,31 @@ def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
 
 
 def build_model(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMultiTask:
-    """The model to train, from a pre-trained encoder or from a description of one."""
+    """The model to train, from a saved one, a pre-trained encoder or a description of one.
+
+    Raises:
+        CheckpointError: if `start_from` cannot be opened.
+        ConfigError: if the saved model has other tasks.
+    """
+    if settings.start_from is not None:
+        return open_saved(settings.start_from, tasks)
     names = ("projection_size", "feature_size", "dropout", "adversarial", "discriminator_weight", "adversarial_weight")
     names += ("adversarial_scope", "layer_weights", "uncertainty_weighting")
     fields = {name: getattr(settings, name) for name in names} | {"tasks": tasks}
     if settings.encoder is not None:
         return Burst2VecForMultiTask.from_encoder(settings.encoder, **fields)
     return Burst2VecForMultiTask(Burst2VecConfig(encoder=AutoConfig.for_model(**settings.encoder_config), **fields))
+
+
+def open_saved(name_or_path: str, tasks: list[Task]) -> Burst2VecForMultiTask:
+    model = Burst2VecForMultiTask.from_pretrained(name_or_path, dtype=torch.float32)
+    if parse_tasks(model.config.tasks) != tasks:
+        saved = ", ".join(task["name"] for task in model.config.tasks)
+        raise ConfigError(
+            f"start_from {name_or_path!r} has the tasks {saved}, in part or whole other ones than the settings: give the "
+            "same names, kinds, labels and ranges in the same order"
+        )
+    return model
 
 
 def build_datasets(
@@ -275,6 +347,8 @@ def encode_once(
     settings: DataSettings,
 ) -> dict[str, MultiTaskDataset]:
     """The splits, standing for what the frozen part of the encoder made of them."""
+    args = copy.deepcopy(args)
+    args.push_to_hub = False
     trainer = Burst2VecTrainer(model, args, extractor, datasets["train"], datasets.get("validation"))
     folder = Path(settings.cache_dir or args.output_dir) / "states"
     return {
@@ -312,6 +386,7 @@ def train_heads_first(
         return json.loads(scores_file.read_text())
     stage_args.num_train_epochs = settings.heads_first_epochs
     stage_args.max_steps = -1
+    stage_args.push_to_hub = False
     stage_args.learning_rate = settings.heads_first_learning_rate
     stage_args.encoder_learning_rate = None
     stage_args.lr_scheduler_type = SchedulerType.CONSTANT
@@ -385,13 +460,17 @@ def print_plan(trainer: Burst2VecTrainer) -> None:
     )
 
 
-def print_results(results: dict) -> None:
-    rows = {
+def score_rows(results: dict) -> dict[str, dict[str, dict[str, float]]]:
+    """The rows of a table, by split and metric; the last one is the model's."""
+    return {
         "constant prediction": results["constant"],
         **({"frozen head": results["frozen_head"]} if "frozen_head" in results else {}),
         "Burst2Vec": {title: results[title] for title in SPLIT_TITLES.values() if title in results},
     }
-    print_scores("Scores (Val was used for selection, Test was not)", rows)
+
+
+def print_results(results: dict) -> None:
+    print_scores("Scores (Val was used for selection, Test was not)", score_rows(results))
 
 
 def write_results(results: dict, *files: str | Path | None) -> None:

@@ -1,0 +1,215 @@
+"""What of a run goes to the Hub: the model, its feature extractor, their code and the card, and nothing else."""
+
+import logging
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitInfo, HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
+from transformers import Trainer
+from transformers.trainer_utils import HubStrategy
+from transformers.utils.hub import PushInProgress
+
+from paravox.modeling.errors import CheckpointError, ConfigError
+
+logger = logging.getLogger(__name__)
+
+# Where a run leaves what others may use, and what is pushed.
+MODEL_FOLDER = "model"
+# Of a checkpoint neither the optimizer's nor the random states, which only a local resume needs, nor
+# training_args.bin: they are pickles, which run code where they are opened.
+PUBLISHED_FILES = (
+    "README.md",
+    "config.json",
+    "preprocessor_config.json",
+    "*.py",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "figures/*.png",
+    ".eval_results/*.yaml",
+)
+_TEXT = {".json", ".md", ".py", ".yaml"}
+_PRIVATE = {
+    "an absolute path": re.compile(r"""(?<![\w.:/<])/(?:home|root|Users|mnt|tmp|data|work|scratch|opt|var)/[\w.-]+"""),
+    "a path of Windows": re.compile(r"\b[A-Z]:\\\\?\w+"),
+    "a token": re.compile(r"\bhf_[A-Za-z0-9]{20,}"),
+}
+
+
+class PublishingTrainer(Trainer):
+    """A Trainer that pushes `output_dir/model/`, which holds what a user of the model needs; to be derived from.
+
+    With `push_to_hub`, every save is pushed in the background, and `push_to_hub()` pushes the model as it is then. A callback's
+    `on_push_begin` may write the card there.
+    """
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        repo_id = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
+        with plain_hub_errors(repo_id):
+            super().init_hf_repo(token, private)
+            if self.args.hub_revision is not None and self.is_world_process_zero():
+                HfApi(token=token or self.args.hub_token).create_branch(
+                    self.hub_model_id, branch=self.args.hub_revision, exist_ok=True
+                )
+
+    def push_to_hub(
+        self,
+        commit_message: str = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **card: Any,
+    ) -> Any:
+        """Pushes the model, as [`Trainer.push_to_hub`] does.
+
+        Raises:
+            ConfigError: if the Hub refuses or cannot be reached, or a field of the stock card is given.
+        """
+        if card:
+            raise ConfigError(f"{next(iter(card))!r} has no place here: a callback's on_push_begin writes the card")
+        if self.hub_model_id is None:
+            self.init_hf_repo(token=token, private=private)
+        if not self.is_world_process_zero():
+            return None
+        folder = Path(self.args.output_dir) / MODEL_FOLDER
+        self.model.save_pretrained(folder)
+        self.processing_class.save_pretrained(folder)
+        self._finish_current_push()
+        return self._push(commit_message, blocking=blocking, token=token, revision=revision)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        args = self.args
+        if not self.is_world_process_zero() or args.hub_strategy == HubStrategy.END:
+            return
+        pushing = self.push_in_progress is not None and not self.push_in_progress.is_done()
+        if pushing and not args.hub_always_push:
+            return
+        self._finish_current_push()
+        folder = Path(args.output_dir) / MODEL_FOLDER
+        folder.mkdir(exist_ok=True)
+        # A copy, because a checkpoint may be removed before its push is over.
+        for pattern in PUBLISHED_FILES:
+            for file in Path(checkpoint_folder).glob(pattern):
+                shutil.copy(file, folder / file.name)
+        job = self._push(f"Training in progress, step {self.state.global_step}", blocking=False)
+        self.push_in_progress = PushInProgress([job])
+
+    def _push(self, commit_message: str, blocking: bool, token: str | None = None, revision: str | None = None) -> Any:
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        with plain_hub_errors(self.hub_model_id):
+            return HfApi(token=token or self.args.hub_token).upload_folder(
+                repo_id=self.hub_model_id,
+                folder_path=Path(self.args.output_dir) / MODEL_FOLDER,
+                allow_patterns=list(PUBLISHED_FILES),
+                commit_message=commit_message,
+                revision=revision or self.args.hub_revision,
+                run_as_future=not blocking,
+            )
+
+    def _finish_current_push(self) -> None:
+        super()._finish_current_push()
+        pushed = getattr(self, "push_in_progress", None)
+        for job in pushed.jobs if pushed is not None else ():
+            if job.exception() is not None:
+                # No reason to lose the training: a later push has all that this one had.
+                logger.warning("a push to %s failed: %s", self.hub_model_id, job.exception())
+        self.push_in_progress = None
+
+
+def publish_folder(
+    folder: str | Path,
+    repo_id: str,
+    private: bool | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    commit_message: str = "Upload model",
+) -> CommitInfo:
+    """Uploads a saved model in one commit, so that no revision is ever half there.
+
+    Args:
+        folder (`str` or `Path`): what `save_pretrained` wrote, or `train.py` in `model/`.
+        repo_id (`str`): `name` or `owner/name`; made where it does not exist.
+        private (`bool`, *optional*): of a repository that is made.
+        revision (`str`, *optional*): the branch, made where it does not exist; `main` by default.
+        token (`str`, *optional*): the one that was logged in with by default.
+        commit_message (`str`, *optional*).
+
+    Raises:
+        CheckpointError: if the folder holds no model.
+        ConfigError: if it holds what must not be published, or the Hub refuses.
+    """
+    check_publishable(Path(folder))
+    api = HfApi(token=token)
+    with plain_hub_errors(repo_id):
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if revision is not None:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        return api.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=commit_message)
+
+
+def check_publishable(folder: Path) -> None:
+    """Looks through every file of a folder that is to be published.
+
+    Raises:
+        CheckpointError: if it holds no model.
+        ConfigError: if a file does not belong to a model, or has a path of this machine or a token in it.
+    """
+    for name in ("config.json", "preprocessor_config.json"):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} has no {name}: give a folder that save_pretrained wrote, such as model/")
+    if not any(folder.glob("*.safetensors")):
+        raise CheckpointError(f"{folder} has no *.safetensors, which holds the weights: save the model again")
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    files = [file for file in files if not {".cache", "__pycache__"} & set(file.parts)]
+    strange = [file for file in files if not any(fnmatch(str(file), pattern) for pattern in PUBLISHED_FILES)]
+    if strange:
+        raise ConfigError(
+            f"{folder} holds {len(strange)} files that are no part of a model "
+            f"({', '.join(map(str, strange[:3]))}): publish a folder with the model alone, such as model/"
+        )
+    for file in files:
+        if file.suffix in _TEXT:
+            _check_text(folder / file)
+
+
+def _check_text(file: Path) -> None:
+    text = file.read_text()
+    found = {what: pattern.search(text) for what, pattern in _PRIVATE.items()}
+    for what, match in found.items():
+        if match:
+            shown = match.group() if what != "a token" else "hf_..."
+            raise ConfigError(f"{file} holds {what} ({shown}), which must not be published: take it out")
+    token = get_token()
+    if token and token in text:
+        raise ConfigError(f"{file} holds the token that you are logged in with: take it out, and make a new token")
+
+
+@contextmanager
+def plain_hub_errors(repo_id: str) -> Iterator[None]:
+    """Turns what the Hub answers into one sentence.
+
+    Raises:
+        ConfigError: if the Hub refuses, cannot be reached, or the name cannot be one.
+    """
+    try:
+        yield
+    except HFValidationError as error:
+        raise ConfigError(f"{repo_id!r} cannot be a name on the Hub ({error}): use name or owner/name") from error
+    except HfHubHTTPError as error:
+        reason = (error.server_message or str(error)).strip().splitlines()[0]
+        raise ConfigError(
+            f"the Hub refused to write to {repo_id!r} ({error.response.status_code}: {reason}): check the name, and log "
+            "in by `hf auth login` with a token that may write there"
+        ) from error
+    except (HTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(
+            f"the Hub cannot be reached to write to {repo_id!r} ({reason}): check the network and HF_HUB_OFFLINE, and "
+            "try again; nothing of it is visible there until it is whole"
+        ) from error
