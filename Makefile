@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CODE := benchmarks model_cards modeling paravox recipes tests trainers setup.py
 
-.PHONY: help setup demo test test-all quality style bench
+.PHONY: help setup demo test test-all quality style publish bench
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ quality: setup  ## Check format and lint
 style: setup  ## Mend format and lint
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
+
+publish: setup  ## Publish a saved model: FOLDER=runs/mine/model REPO=me/name
+	$(BIN)/python recipes/publish.py $(FOLDER) $(REPO)
 
 bench: setup  ## Measure; more with ENCODER= (a Whisper) and NEMO=, DATA_DIR=, or MODEL= and DATA_DIR=
 	$(BIN)/python benchmarks/training_step.py

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel
 from transformers.masking_utils import create_bidirectional_mask
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperModel
 
 from .errors import CheckpointError, ConfigError
 
@@ -148,6 +148,7 @@ class WhisperClipEncoder(nn.Module):
                 f"a clip of {inputs.shape[-1]} mel frames is longer than the {2 * model.max_source_positions} that this "
                 "Whisper encoder has positions for: set max_seconds to 30 or cut the clip"
             )
+        inputs = self._spec_augment(inputs, attention_mask)
         hidden = nn.functional.gelu(model.conv1(inputs * attention_mask.unsqueeze(1)))
         hidden = nn.functional.gelu(model.conv2(hidden * attention_mask.unsqueeze(1))).transpose(1, 2)
         frames = hidden.shape[1]
@@ -158,6 +159,14 @@ class WhisperClipEncoder(nn.Module):
     def upper_states(self, hidden: torch.Tensor, frame_mask: torch.Tensor, lower_layers: int) -> list[torch.Tensor]:
         """(batch, frames, hidden) after so many lower layers -> the same after each of the layers above them"""
         return _run_layers(self, hidden, frame_mask, lower_layers, layerdrop=self.model.layerdrop)
+
+    def _spec_augment(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        config = self.model.config
+        # A batch shorter than one mask would be refused.
+        if not (self.training and config.apply_spec_augment and inputs.shape[-1] > config.mask_time_length):
+            return inputs
+        # Whisper's own, which looks at nothing but the config and the mode.
+        return WhisperModel._mask_input_features(self.model, inputs.clone(), attention_mask)
 
 
 SpeechEncoder = WaveformEncoder | WhisperClipEncoder

@@ -30,6 +30,7 @@ class ModelWithEncoder(StrictlyLoadedModel):
         name_or_path: str,
         tasks: list[Task | dict[str, Any]],
         hub_options: dict[str, Any] | None = None,
+        encoder_settings: dict[str, Any] | None = None,
         **settings,
     ) -> "ModelWithEncoder":
         """A model with a pre-trained encoder and new layers on it.
@@ -38,6 +39,8 @@ class ModelWithEncoder(StrictlyLoadedModel):
             name_or_path (`str`): a folder or Hub name of wav2vec 2.0, HuBERT, WavLM or Whisper, with or without a head.
             tasks (list): what to predict.
             hub_options (`dict`, *optional*): passed to `from_pretrained`, such as `revision` or `token`.
+            encoder_settings (`dict`, *optional*): fields of the encoder's own config to change, such as
+                `{"dropout": 0.1, "apply_spec_augment": True}`.
             settings: further fields of the model's config.
 
         Raises:
@@ -47,6 +50,12 @@ class ModelWithEncoder(StrictlyLoadedModel):
         hub_options = hub_options or {}
         encoder_config = load_encoder_config(name_or_path, **hub_options)
         encoder_config.dtype = torch.float32
+        for key, value in (encoder_settings or {}).items():
+            if not hasattr(encoder_config, key):
+                raise ConfigError(
+                    f"encoder_settings has {key!r}, which {encoder_config.model_type} does not know: see its config"
+                )
+            setattr(encoder_config, key, value)
         if settings.get("layer_weights") and hasattr(encoder_config, "layerdrop"):
             encoder_config.layerdrop = 0.0  # a layer that was skipped has no state to weigh
         model = cls(cls.config_class(encoder=encoder_config, tasks=tasks, **settings))

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -200,6 +201,26 @@ def test_a_short_batch_trains_with_spec_augment(encoder_configs, make_inputs, na
     encoder.eval()
     states, _ = run(encoder, batch)
     assert states[0].shape[1] == 4
+
+
+def test_whisper_masks_time_and_mel_bins_in_training_alone(encoder_configs, make_inputs):
+    config = encoder_configs["whisper"]
+    config.apply_spec_augment, config.mask_time_prob, config.mask_time_length = True, 0.5, 10
+    config.mask_feature_prob, config.mask_feature_length = 0.5, 10
+    encoder = build_encoder(config).train()
+    batch = make_inputs("whisper", seconds=(0.6, 0.6))
+    seen = []
+    encoder.model.conv1.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    given = batch["input_features"].clone()
+    np.random.seed(0)
+    run(encoder, batch)
+    masked = seen[-1] == 0
+    assert masked.all(dim=1).any() and masked.all(dim=2).any() and not masked.all()
+    assert torch.equal(batch["input_features"], given)
+    run(encoder, make_inputs("whisper", seconds=(0.1,)))  # no longer than one mask
+    assert not (seen[-1] == 0).any()
+    run(encoder.eval(), batch)
+    assert torch.equal(seen[-1], given)
 
 
 def test_a_config_is_copied_and_not_changed(encoder_configs):

@@ -395,6 +395,16 @@ def test_every_new_parameter_on_a_bare_encoder_is_sane(encoders, tasks, tmp_path
     assert all(torch.isfinite(buffer).all() for buffer in model.buffers())
 
 
+def test_the_encoder_s_own_settings_can_be_changed(saved_encoders, tasks):
+    settings = {"dropout": 0.2, "apply_spec_augment": True}
+    folder = str(saved_encoders["whisper"])
+    model = Burst2VecForMultiTask.from_encoder(folder, tasks=tasks, encoder_settings=settings)
+    assert model.config.encoder.dropout == 0.2 and model.encoder.model.config.apply_spec_augment
+    assert {layer.dropout for layer in model.encoder.layers} == {0.2}
+    with pytest.raises(ConfigError, match="encoder_settings has 'dropuot', which whisper does not know"):
+        Burst2VecForMultiTask.from_encoder(folder, tasks=tasks, encoder_settings={"dropuot": 0.2})
+
+
 def test_layer_weights_from_an_encoder_switch_layerdrop_off(encoder_configs, tasks, tmp_path):
     encoder_configs["wav2vec2_layer"].layerdrop = 0.1
     Wav2Vec2Model(encoder_configs["wav2vec2_layer"]).save_pretrained(tmp_path)

@@ -33,7 +33,7 @@ SHOWN_LABELS = 3
 def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
     """Predicts and prints; gives one record a clip, as `--json` prints it."""
     arguments = parse_arguments(argv)
-    model, extractor = open_model(arguments.model)
+    model, extractor = open_model(arguments.model, arguments.revision)
     paths = find_audio_files(arguments.clips)
     load = SkippingLoader() if arguments.skip_bad else load_audio
     if arguments.skip_bad:
@@ -56,6 +56,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a folder that train.py or ensemble.py wrote, or a name on the Hub")
     parser.add_argument("clips", nargs="+", help="audio files, or folders of them")
+    parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub (default main)")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
     parser.add_argument("--skip_bad", action="store_true", help="leave out clips that cannot be read, and count them")
     parser.add_argument(

@@ -30,17 +30,23 @@ Model = Burst2VecForMultiTask | Burst2VecEnsemble
 FeatureExtractor = Burst2VecFeatureExtractor | Burst2VecEnsembleFeatureExtractor
 
 
-def open_model(name_or_path: str) -> tuple[Model, FeatureExtractor]:
+def open_model(name_or_path: str, revision: str | None = None) -> tuple[Model, FeatureExtractor]:
     """A saved model or ensemble, in evaluation mode, and its feature extractor.
+
+    Args:
+        name_or_path (`str`): a folder, or a name on the Hub.
+        revision (`str`, *optional*): a branch, tag or commit there; `main` by default.
 
     Raises:
         CheckpointError: if there is none at that folder or name, or it is of another class.
     """
-    config = open_checkpoint(Burst2VecEnsembleConfig.get_config_dict, name_or_path)[0]
+    options = {} if revision is None else {"revision": revision}
+    config = open_checkpoint(Burst2VecEnsembleConfig.get_config_dict, name_or_path, **options)[0]
     model_class, extractor_class = Burst2VecForMultiTask, Burst2VecFeatureExtractor
     if config.get("model_type") == Burst2VecEnsembleConfig.model_type:
         model_class, extractor_class = Burst2VecEnsemble, Burst2VecEnsembleFeatureExtractor
-    return model_class.from_pretrained(name_or_path), open_checkpoint(extractor_class.from_pretrained, name_or_path)
+    model = model_class.from_pretrained(name_or_path, **options)
+    return model, open_checkpoint(extractor_class.from_pretrained, name_or_path, **options)
 
 
 class SkippingLoader:

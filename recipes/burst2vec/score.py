@@ -30,7 +30,9 @@ from paravox.trainers.scoring import score_split
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Scores and prints; gives the scores by row of the table."""
     arguments = parse_arguments(argv)
-    opened = [open_model(name) for name in arguments.models]
+    if arguments.revision is not None and len(arguments.models) > 1:
+        raise ConfigError("revision is given for several models: download the others, or leave it out")
+    opened = [open_model(name, arguments.revision) for name in arguments.models]
     tasks = same_tasks([model for model, _ in opened], arguments.models)
     corpus = load_corpus(arguments.corpus, arguments.data_dir, tasks, arguments.audio)
     if arguments.split not in corpus:
@@ -66,6 +68,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--corpus", default="metadata_csv", help="exvo, metadata_csv or dataset (default %(default)s)")
     parser.add_argument("--audio", default="provided", help="ExVo's files: provided or raw (default %(default)s)")
     parser.add_argument("--split", default="validation", help="train, validation or test (default %(default)s)")
+    parser.add_argument("--revision", help="branch, tag or commit of one model on the Hub (default main)")
     parser.add_argument("--output", help="write the scores to this JSON file")
     parser.add_argument("--submission", help="write the challenge's csv file of predictions")
     parser.add_argument(

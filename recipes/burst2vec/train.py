@@ -67,6 +67,13 @@ class ModelSettings:
         metadata={"help": "Go on from the weights of a saved model of the same tasks: a folder, or a name on the Hub."},
     )
     encoder: str | None = field(default=None, metadata={"help": "Folder or Hub name of a pre-trained encoder."})
+    encoder_settings: dict | None = field(
+        default=None,
+        metadata={
+            "help": "Fields of the pre-trained encoder's own config to change, such as {dropout: 0.1, apply_spec_augment: "
+            "true}."
+        },
+    )
     encoder_config: dict | None = field(
         default=None, metadata={"help": "Instead: model_type and sizes of an encoder that starts from random weights."}
     )
@@ -276,6 +283,8 @@ def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
             "give one of encoder (a folder or Hub name), encoder_config (a model_type and sizes) and start_from (a saved "
             "model)"
         )
+    if settings.encoder_settings and settings.encoder is None:
+        raise ConfigError("encoder_settings changes a pre-trained encoder: give encoder, or leave it out")
     if settings.start_from is not None:
         return open_checkpoint(Burst2VecFeatureExtractor.from_pretrained, settings.start_from)
     level = {"target_rms_db": settings.target_rms_db}
@@ -297,7 +306,9 @@ def build_model(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMulti
     names += ("adversarial_scope", "layer_weights", "uncertainty_weighting")
     fields = {name: getattr(settings, name) for name in names} | {"tasks": tasks}
     if settings.encoder is not None:
-        return Burst2VecForMultiTask.from_encoder(settings.encoder, **fields)
+        return Burst2VecForMultiTask.from_encoder(
+            settings.encoder, encoder_settings=settings.encoder_settings, **fields
+        )
     return Burst2VecForMultiTask(Burst2VecConfig(encoder=AutoConfig.for_model(**settings.encoder_config), **fields))
 
 

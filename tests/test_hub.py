@@ -1,0 +1,299 @@
+"""What is published opens anywhere, holds nothing private, and failures read well: by the real client, against a Hub on loopback."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from hub_server import HubServer
+from huggingface_hub import ModelCard
+
+from paravox import (
+    Burst2VecEnsemble,
+    Burst2VecEnsembleFeatureExtractor,
+    Burst2VecFeatureExtractor,
+    EncoderForPreFinetuning,
+    Wav2Vec2ForPreFinetuning,
+)
+from paravox.recipes.burst2vec import predict
+from paravox.recipes.corpora.synthetic import write_synthetic_corpus
+
+README = Path(__file__).parents[1] / "README.md"
+CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+MODEL = "writer/bursts"
+
+# Where a model is used there is torch, transformers, soundfile and soxr, and nothing else that paravox needs.
+ELSEWHERE = """
+import json, sys
+for absent in ("paravox", "accelerate", "datasets", "evaluate", "audiomentations", "sklearn", "pandas", "matplotlib",
+               "scipy", "librosa"):
+    sys.modules[absent] = None
+"""
+ANALYSE = (
+    ELSEWHERE
+    + """
+from transformers import AutoFeatureExtractor, AutoModel, pipeline
+repo, *clips = sys.argv[1:]
+analyse = pipeline("vocal-burst-analysis", model=repo, trust_remote_code=True)
+model = AutoModel.from_pretrained(repo, trust_remote_code=True)
+extractor = AutoFeatureExtractor.from_pretrained(repo, trust_remote_code=True)
+predictions = [model(**extractor(clip, return_tensors="pt")).predictions for clip in clips]
+assert type(model).__module__.startswith("transformers_modules."), type(model).__module__
+print(json.dumps({
+    "records": analyse(clips),
+    "predictions": [{name: values[0].tolist() for name, values in found.items()} for found in predictions],
+}))
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def hub():
+    with HubServer({"writer": "hf_writer", "reader": "hf_reader"}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("hub")
+
+
+def run(hub, folder, *command, token=None, endpoint=None):
+    """Runs Python with arguments in a process of its own, which takes the server for the Hub."""
+    environment = hub.environment(folder / "home", token) | ({"HF_ENDPOINT": endpoint} if endpoint else {})
+    return subprocess.run(
+        [sys.executable, *map(str, command)], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def output_of(done):
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clips(work):
+    """A burst at 16 kHz, and a stereo recording at 44.1 kHz."""
+    generator = np.random.default_rng(0)
+    paths = [work / "laugh.wav", work / "stereo.wav"]
+    soundfile.write(paths[0], generator.normal(scale=0.1, size=9_000), 16_000)
+    soundfile.write(paths[1], generator.normal(scale=0.1, size=(30_000, 2)), 44_100)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def trained(hub, work):
+    """A run of train.py that pushed while it trained: its output folder."""
+    write_synthetic_corpus(work / "corpus", {"train": 16, "validation": 8, "test": 8}, seed=0)
+    options = {
+        "data_dir": "corpus",
+        "output_dir": "run",
+        "max_steps": 4,
+        "save_strategy": "steps",
+        "save_steps": 2,
+        "eval_strategy": "steps",
+        "eval_steps": 2,
+        "push_to_hub": "true",
+        "hub_model_id": MODEL,
+        "hub_always_push": "true",
+        "use_cpu": "true",
+    }
+    config = Path(predict.__file__).parent / "configs" / "tiny_demo.yaml"
+    arguments = [part for key, value in options.items() for part in (f"--{key}", value)]
+    output_of(run(hub, work, "-m", "paravox.recipes.burst2vec.train", config, *arguments, token="hf_writer"))
+    return work / "run"
+
+
+def assert_nothing_private(hub, repo_id, *secrets):
+    for path, content in hub.files(repo_id).items():
+        assert Path(path).suffix in (".safetensors", ".json", ".py", ".md", ".png", ".yaml") or path == ".gitattributes"
+        # A pickle begins with its protocol, and what torch.save writes is a ZIP.
+        assert not content.startswith((b"\x80", b"PK")), path
+        for secret in ("hf_writer", str(Path.home()), str(Path(__file__).parents[1]), *secrets):
+            assert secret.encode() not in content, (path, secret)
+
+
+def as_plain(record):
+    return {name: list(value.values()) if isinstance(value, dict) else value for name, value in record.items()}
+
+
+def assert_opens_elsewhere(hub, work, repo_id, clips, expected):
+    found = json.loads(output_of(run(hub, work, "-c", ANALYSE, repo_id, *clips)).splitlines()[-1])
+    for row, record in enumerate(expected):
+        for name, values in as_plain({key: value for key, value in record.items() if key != "file"}).items():
+            np.testing.assert_allclose(found["predictions"][row][name], values, atol=1e-6, rtol=1e-6)
+            np.testing.assert_allclose(as_plain(found["records"][row])[name], values, atol=1e-6, rtol=1e-6)
+
+
+def test_a_training_run_leaves_a_model_on_the_hub(hub, work, trained, clips):
+    assert hub.repositories[MODEL].messages == [
+        "initial commit",
+        "Training in progress, step 2",
+        "Training in progress, step 4",
+        "End of training",
+    ]
+    files = hub.files(MODEL)
+    assert {"README.md", "config.json", "preprocessor_config.json", "model.safetensors"} <= files.keys()
+    assert {"modeling_burst2vec.py", "pipeline_vocal_burst.py", "figures/country.png", "figures/emotion.png"} <= files.keys()
+    assert_nothing_private(hub, MODEL, str(work))
+    assert files["model.safetensors"] == (trained / "model" / "model.safetensors").read_bytes()
+    expected = predict.main([str(trained / "model"), *map(str, clips)])
+    assert_opens_elsewhere(hub, work, MODEL, clips, expected)
+
+
+def test_its_card_is_whole(hub, trained):
+    card = ModelCard(hub.files(MODEL)["README.md"].decode())
+    first = next(line for line in card.text.splitlines() if line.strip())
+    assert first.startswith("**Trained on synthetic audio")
+    results = json.loads((trained / "results.json").read_text())
+    scores = {(found.dataset_split, found.metric_name): found.metric_value for found in card.data.eval_results}
+    assert scores["test", "emotion: CCC"] == round(results["test"]["emotion_ccc"], 4)
+    assert len(scores) == 2 * len(results["test"])
+    assert "`max_steps`: 4" in card.text and "card_" not in card.text
+    # The card of a push while training says that its scores are not the last ones.
+    revisions = list(hub.repositories[MODEL].revisions.values())
+    assert "| at step 2 |" in revisions[1]["README.md"].decode()
+
+
+def test_the_snippets_run(hub, work, trained, clips):
+    """The card's, and the README's first block of code with this model's name."""
+    card = CODE.search(hub.files(MODEL)["README.md"].decode())[1]
+    readme = re.sub(r'model="[^"]+"', f'model="{MODEL}"', README.read_text().split("```")[1].removeprefix("python\n"))
+    assert f'model="{MODEL}"' in readme
+    for code in (card, readme):
+        printed = output_of(run(hub, work, "-c", ELSEWHERE + code))
+        assert "'emotion': {'Awe':" in printed and "'age':" in printed
+
+
+def test_predict_and_score_take_a_name(hub, work, trained, clips):
+    found = output_of(run(hub, work, "-m", "paravox.recipes.burst2vec.predict", MODEL, clips[0], "--json"))
+    assert json.loads(found) == predict.main([str(trained / "model"), str(clips[0])])[0]
+    middle = list(hub.repositories[MODEL].revisions)[1]
+    command = ["-m", "paravox.recipes.burst2vec.score", MODEL, "--data_dir", "corpus", "--output"]
+    output_of(run(hub, work, *command, "last.json"))
+    output_of(run(hub, work, *command, "middle.json", "--revision", middle))
+    last, first = (json.loads((work / name).read_text())[MODEL] for name in ("last.json", "middle.json"))
+    log = json.loads((trained / "trainer_state.json").read_text())["log_history"]
+    step_2 = next(entry for entry in log if entry["step"] == 2 and "eval_emotion_ccc" in entry)
+    assert first["emotion_ccc"] == pytest.approx(step_2["eval_emotion_ccc"], abs=1e-5)
+    assert last["emotion_ccc"] == pytest.approx(json.loads((trained / "results.json").read_text())["val"]["emotion_ccc"], abs=1e-5)
+
+
+def test_training_goes_on_from_a_model_on_the_hub(hub, work, trained):
+    config = yaml.safe_load((Path(predict.__file__).parent / "configs" / "tiny_demo.yaml").read_text())
+    del config["encoder_config"]
+    (work / "on.yaml").write_text(yaml.safe_dump(config))
+    options = ["--start_from", MODEL, "--data_dir", "corpus", "--output_dir", "on", "--max_steps", "1", "--use_cpu", "true"]
+    options += ["--learning_rate", "0", "--save_strategy", "no", "--eval_strategy", "no", "--load_best_model_at_end", "false"]
+    output_of(run(hub, work, "-m", "paravox.recipes.burst2vec.train", "on.yaml", *options))
+    # A step of rate 0 leaves the weights that it began with.
+    weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (work / "on", trained)]
+    assert weights[0] == weights[1]
+    assert json.loads((work / "on" / "results.json").read_text())["test"] == pytest.approx(
+        json.loads((trained / "results.json").read_text())["test"], abs=1e-5
+    )
+
+
+PUSH = """
+import sys
+from transformers import AutoFeatureExtractor, AutoModel
+import paravox
+folder, repo = sys.argv[1:]
+AutoModel.from_pretrained(folder).push_to_hub(repo, private=True)
+AutoFeatureExtractor.from_pretrained(folder).push_to_hub(repo)
+"""
+
+
+def test_ensembles_are_pushed_by_their_class(hub, work, saved_members, clips, tmp_path):
+    folder = tmp_path / "ensemble"
+    Burst2VecEnsemble.from_members(saved_members).save_pretrained(folder)
+    Burst2VecEnsembleFeatureExtractor.from_members(saved_members).save_pretrained(folder)
+    output_of(run(hub, work, "-c", PUSH, folder, "ensemble", token="hf_writer"))
+    assert hub.repositories["writer/ensemble"].private
+    assert_nothing_private(hub, "writer/ensemble", str(tmp_path))
+    refused = run(hub, work, "-c", ANALYSE, "writer/ensemble", *clips)
+    assert refused.returncode != 0 and "writer/ensemble is not a local folder and is not a valid model" in refused.stderr
+    hub.repositories["writer/ensemble"].private = False
+    assert_opens_elsewhere(hub, work, "writer/ensemble", clips, predict.main([str(folder), *map(str, clips)]))
+
+
+@pytest.mark.parametrize(
+    ("model_class", "encoder"), [(EncoderForPreFinetuning, "whisper"), (Wav2Vec2ForPreFinetuning, "wav2vec2")]
+)
+def test_pre_finetuned_models_are_published(hub, work, saved_encoders, clips, tmp_path, model_class, encoder):
+    tasks = [{"name": "emodb", "kind": "classes", "labels": ["anger", "fear"]}]
+    tasks.append({"name": "turev", "kind": "classes", "labels": ["calm", "happy", "sad"]})
+    model = model_class.from_encoder(str(saved_encoders[encoder]), tasks=tasks).eval()
+    extractor = Burst2VecFeatureExtractor.from_encoder(str(saved_encoders[encoder]))
+    for part in (model, extractor):
+        part.save_pretrained(tmp_path / "model")
+    repo_id = f"writer/{encoder}"
+    output_of(run(hub, work, "-m", "paravox.recipes.publish", tmp_path / "model", repo_id, token="hf_writer"))
+    assert_nothing_private(hub, repo_id, str(tmp_path), str(saved_encoders[encoder]))
+    predictions = [model(**extractor(str(clip), return_tensors="pt")).predictions for clip in clips]
+    expected = [{name: values[0].tolist() for name, values in found.items()} for found in predictions]
+    assert_opens_elsewhere(hub, work, repo_id, clips, expected)
+
+
+OPEN = """
+import sys
+from paravox.modeling.errors import CheckpointError
+from paravox.recipes.burst2vec.prediction import open_model
+name, revision = sys.argv[1:]
+try:
+    open_model(name, revision or None)
+except CheckpointError as error:
+    print(error)
+"""
+
+
+def test_what_cannot_be_opened_says_why(hub, work, trained):
+    newer = work / "newer"
+    newer.mkdir()
+    for file in (trained / "model").iterdir():
+        if file.is_file():
+            (newer / file.name).write_bytes(file.read_bytes())
+    config = json.loads((newer / "config.json").read_text()) | {"format_version": 99}
+    (newer / "config.json").write_text(json.dumps(config))
+    output_of(run(hub, work, "-m", "paravox.recipes.publish", newer, "writer/newer", token="hf_writer"))
+    cases = [
+        ("writer/none", "", None, "'writer/none' cannot be opened .*is not a valid model identifier"),
+        (MODEL, "none", None, "'writer/bursts' cannot be opened .*none is not a valid git identifier"),
+        ("writer/newer", "", None, "format_version 99, this paravox knows up to 1: upgrade paravox"),
+        ("writer/other", "", "http://127.0.0.1:9", "'writer/other' cannot be opened .*(connect|load)"),
+    ]
+    for name, revision, endpoint, message in cases:
+        printed = output_of(run(hub, work, "-c", OPEN, name, revision, endpoint=endpoint))
+        assert re.search(message, printed), printed
+        assert printed.count("\n") == 1
+
+
+def test_untrusted_code_does_not_run(hub, work, trained):
+    asked = run(hub, work, "-c", ELSEWHERE + f"from transformers import AutoModel; AutoModel.from_pretrained({MODEL!r})")
+    assert asked.returncode != 0 and "trust_remote_code=True" in asked.stderr
+
+
+def test_publishing_says_what_is_in_the_way(hub, work, trained, tmp_path):
+    def publish(repo_id, *options, token="hf_writer", **settings):
+        command = ["-m", "paravox.recipes.publish", trained / "model", repo_id, *options]
+        done = run(hub, work, *command, token=token, **settings)
+        return done.returncode, done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ""
+
+    assert re.search("ConfigError: the Hub refused .*'reader/x' .*403: .*no right", publish("reader/x")[1])
+    assert re.search("ConfigError: the Hub refused .*401", publish("writer/x", token="hf_nobody")[1])
+    assert "ConfigError: 'a/b/c' cannot be a name on the Hub" in publish("a/b/c")[1]
+    assert "ConfigError: the Hub cannot be reached" in publish("writer/x", endpoint="http://127.0.0.1:9")[1]
+
+    before = hub.files(MODEL)
+    hub.fail_next("POST", "/commit/", 403)
+    assert "ConfigError: the Hub refused to write to 'writer/bursts' (403" in publish(MODEL)[1]
+    assert hub.files(MODEL) == before
+    code, _ = publish(MODEL, "--revision", "second", "--commit_message", "Again")
+    assert code == 0 and hub.repositories[MODEL].messages[-1] == "Again"
+    assert hub.files(MODEL, "second") == before == hub.files(MODEL)
