@@ -90,7 +90,7 @@ def clips(work):
 @pytest.fixture(scope="module")
 def trained(hub, work):
     """A run of train.py that pushed while it trained: its output folder."""
-    write_synthetic_corpus(work / "corpus", {"train": 16, "validation": 8, "test": 8}, seed=0)
+    write_synthetic_corpus(work / "corpus", {"train": 80, "validation": 20, "test": 20}, seed=0)
     options = {
         "data_dir": "corpus",
         "output_dir": "run",

@@ -20,6 +20,8 @@ from .lower_states import LowerStates
 
 # The task of a draw whose batch serves every task that its clips have labels of.
 ALL_TASKS = "*"
+# Any number will do.
+SHARED_CROPS_SEED = 1
 
 
 class ClipDraw(NamedTuple):
@@ -121,6 +123,10 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         """
         self.refuse_augmentation()
         return self._changed(lower_states=lower_states)
+
+    def with_shared_crops(self) -> "MultiTaskDataset":
+        """The same clips, cropped at places that do not depend on the run's seed, so that runs of all seeds share them."""
+        return self._changed(seed=SHARED_CROPS_SEED)
 
     def without_augmentation(self) -> "MultiTaskDataset":
         """The same clips, unchanged when drawn."""

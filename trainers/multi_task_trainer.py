@@ -280,13 +280,14 @@ class MultiTaskTrainer(PublishingTrainer):
             raise ConfigError(
                 f"{found}: cache_lower_layers needs trainable_encoder_layers between 1 and {len(model.encoder.layers)}"
             )
+        given, dataset = dataset, dataset.with_shared_crops()
         folder = states_folder(Path(cache_dir), self._states_identity(dataset, lower))
         if not folder.is_dir():
             check_room(Path(cache_dir), dataset.seconds.sum(), model.encoder.hidden_size, max_gigabytes)
         with self.args.main_process_first(desc="encoding"):
             if not folder.is_dir():
                 write_states(folder, self._encode_clips(dataset, lower), len(dataset), lower)
-        return dataset.with_lower_states(LowerStates.open(folder))
+        return given.with_lower_states(LowerStates.open(folder))
 
     def _states_identity(self, dataset: MultiTaskDataset, lower: int) -> Iterator[bytes]:
         """All that states depend on."""
