@@ -4,8 +4,8 @@
         subprocess.run([...], env=hub.environment(home, token="hf_writer"))
         hub.files("writer/model")
 
-It knows what the client calls to create repositories and branches, to commit (inline, or by LFS for large kinds of files)
-and to download. A commit is visible whole or not at all. Cards are held to the rules of `hub_rules.py`.
+It knows what the client calls to create repositories, branches and tags, to commit (inline, or by LFS for large or binary files) and
+to download. A commit is visible whole or not at all. Cards are held to the rules of `hub_rules.py`. Only models; no pull requests.
 """
 
 import base64
@@ -14,53 +14,109 @@ import json
 import os
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from hub_rules import card_errors, eval_results_errors
+from hub_rules import card_errors, card_warnings, eval_results_errors, read_metadata
 
 LFS_SUFFIXES = (".safetensors", ".bin", ".pt", ".pkl", ".onnx", ".png")
+LFS_SIZE = 10 * 1024**2
+DATE = "2024-01-01T00:00:00.000Z"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One revision: the files are names of blobs, by path."""
+
+    oid: str
+    parent: str | None
+    message: str
+    author: str
+    files: dict[str, str]
 
 
 @dataclass
 class Repository:
-    """A model's files, revision by revision."""
+    """A model: blobs by the SHA-256 of their content, commits, and names for commits."""
 
     private: bool
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    lfs: set[str] = field(default_factory=set)
+    commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
-    revisions: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    messages: list[str] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
 
-    def commit(self, branch: str, files: dict[str, bytes], message: str) -> str:
-        self.messages.append(message)
-        oid = hashlib.sha1(repr((len(self.revisions), branch, message, sorted(files))).encode()).hexdigest()
-        self.revisions[oid] = files
-        self.branches[branch] = oid
-        return oid
+    @property
+    def messages(self) -> list[str]:
+        return [commit.message for commit in self.commits.values()]
 
-    def resolve(self, revision: str) -> str | None:
-        oid = self.branches.get(revision, revision)
-        return oid if oid in self.revisions else None
+    @property
+    def revisions(self) -> dict[str, dict[str, bytes]]:
+        """Contents by path, for each commit, the oldest first."""
+        return {oid: self.contents(commit) for oid, commit in self.commits.items()}
+
+    def contents(self, commit: Commit) -> dict[str, bytes]:
+        return {path: self.blobs[blob] for path, blob in commit.files.items()}
+
+    def store(self, content: bytes) -> str:
+        blob = hashlib.sha256(content).hexdigest()
+        self.blobs[blob] = content
+        return blob
+
+    def commit(self, branch: str, files: dict[str, str], message: str, author: str) -> Commit:
+        parent = self.branches.get(branch)
+        identity = json.dumps([len(self.commits), parent, message, author, sorted(files.items())])
+        commit = Commit(hashlib.sha1(identity.encode()).hexdigest(), parent, message, author, files)
+        self.commits[commit.oid] = commit
+        # The one step that makes it visible.
+        self.branches[branch] = commit.oid
+        return commit
+
+    def resolve(self, revision: str) -> Commit | None:
+        oid = self.branches.get(revision) or self.tags.get(revision) or revision
+        return self.commits.get(oid)
+
+    def oid_of(self, blob: str) -> str:
+        """What the Hub calls a blob: its SHA-256 in LFS, else Git's SHA-1."""
+        content = self.blobs[blob]
+        return blob if blob in self.lfs else hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+    def describe(self, path: str, blob: str) -> dict[str, Any]:
+        size = len(self.blobs[blob])
+        entry = {"type": "file", "path": path, "size": size, "oid": self.oid_of(blob)}
+        return entry | ({"lfs": {"oid": blob, "size": size, "pointerSize": 130}} if blob in self.lfs else {})
 
 
 @dataclass
 class Fault:
-    """What happens to the next requests that fit: an answer of this status, or None to cut the connection."""
+    """What happens to the next requests that fit: an answer of this status, or a connection cut amid the upload."""
 
     method: str
     path: str
-    status: int | None
+    status: int | Literal["drop"]
     times: int
+
+
+@dataclass
+class Reply:
+    """An answer; what is no bytes is sent as JSON."""
+
+    content: Any
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Refusal(Exception):
     """An answer that is no success."""
 
-    def __init__(self, status: int, message: str, code: str | None = None) -> None:
+    def __init__(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
         super().__init__(message)
-        self.status, self.code = status, code
+        own = {"X-Error-Message": message.replace("\n", " ")} | ({"X-Error-Code": code} if code else {})
+        self.reply = Reply({"error": message}, status, own | headers)
 
 
 class HubServer:
@@ -73,7 +129,6 @@ class HubServer:
     def __init__(self, users: dict[str, str]) -> None:
         self.users = {token: name for name, token in users.items()}
         self.repositories: dict[str, Repository] = {}
-        self.uploads: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
         self.lock = threading.RLock()
@@ -85,24 +140,30 @@ class HubServer:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._server.shutdown()
         self._server.server_close()
 
     def environment(self, home: Path, token: str | None = None) -> dict[str, str]:
         """The environment of a process that takes this server for the Hub, and has its caches in a folder."""
-        strange = ("HF_", "PYTHONPATH", "http_proxy", "HTTP_PROXY", "TRANSFORMERS_")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
-        own = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-        return kept | own | {"OMP_NUM_THREADS": "1"} | ({"HF_TOKEN": token} if token else {})
+        strange = re.compile(r"HF_|TRANSFORMERS_|PYTHONPATH$|.*_PROXY$", re.IGNORECASE)
+        kept = {name: value for name, value in os.environ.items() if not strange.match(name)}
+        # Without xet: the client has no way back from it to LFS.
+        own = dict.fromkeys(("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY", "OMP_NUM_THREADS"), "1")
+        own |= {"HF_ENDPOINT": self.url, "HF_HOME": str(home)}
+        return kept | own | ({"HF_TOKEN": token} if token else {})
 
     def files(self, repo_id: str, revision: str = "main") -> dict[str, bytes]:
         """What a revision holds, by path."""
         repository = self.repositories[repo_id]
-        return repository.revisions[repository.resolve(revision)]
+        return repository.contents(repository.resolve(revision))
 
-    def fail_next(self, method: str, path: str, status: int | None, times: int = 1) -> None:
-        """Lets the next requests whose path contains `path` fail: with a status, or with a cut connection."""
+    def commits(self, repo_id: str) -> list[Commit]:
+        """The commits of all branches, the oldest first."""
+        return list(self.repositories[repo_id].commits.values())
+
+    def fail_next(self, method: str, path: str, status: int | Literal["drop"], times: int = 1) -> None:
+        """Lets the next requests whose path contains `path` fail; faults that fit alike are taken in turn."""
         self.faults.append(Fault(method, path, status, times))
 
     def take_fault(self, method: str, path: str) -> Fault | None:
@@ -114,49 +175,62 @@ class HubServer:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
+    """Answers requests: the methods named in ROUTES take what their pattern found, and give a reply."""
 
     hub: HubServer
     protocol_version = "HTTP/1.1"
 
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = unquote(urlsplit(self.path).path)
+        path = urlsplit(self.path).path
+        size = int(self.headers.get("Content-Length") or 0)
         with self.hub.lock:
-            self.hub.requests.append((self.command, path))
-            fault = self.hub.take_fault(self.command, path)
-            if fault is not None and fault.status is None:
-                self.close_connection = True
-                self.connection.close()
-                return
-            try:
-                if fault is not None:
-                    raise Refusal(fault.status, "this fault was asked for")
-                for method, pattern, action in ROUTES:
-                    match = re.fullmatch(pattern, path)
-                    if method in (self.command, "GET" if self.command == "HEAD" else None) and match:
-                        return action(self, body, **match.groupdict())
-                raise Refusal(404, f"no such endpoint: {self.command} {path}")
-            except Refusal as refusal:
-                headers = {"X-Error-Message": str(refusal)} | ({"X-Error-Code": refusal.code} if refusal.code else {})
-                self._send(json.dumps({"error": str(refusal)}).encode(), refusal.status, headers)
+            self.hub.requests.append((self.command, unquote(path)))
+            fault = self.hub.take_fault(self.command, unquote(path))
+        if fault is not None and fault.status == "drop":
+            self.rfile.read(size // 2)
+            self.close_connection = True
+            return
+        self.body = self.rfile.read(size)
+        try:
+            if fault is not None:
+                raise Refusal(fault.status, "this fault was asked for")
+            with self.hub.lock:
+                reply = self._dispatch(path)
+        except Refusal as refusal:
+            reply = refusal.reply
+        except (KeyError, TypeError, ValueError) as error:
+            reply = Refusal(400, f"malformed request: {error!r}").reply
+        self._send(reply)
 
-    do_GET = do_HEAD = do_POST = do_PUT = _answer
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer
 
-    def log_message(self, *arguments) -> None:
-        """Stays silent."""
+    def _dispatch(self, path: str) -> Reply:
+        asked = "GET" if self.command == "HEAD" else self.command
+        for method, pattern, action in ROUTES:
+            # Matched as it was sent: a slash within a branch's name is still %2F.
+            match = re.fullmatch(pattern, path) if method == asked else None
+            if match:
+                return action(self, **{name: unquote(value) for name, value in match.groupdict().items() if value})
+        raise Refusal(404, f"no such endpoint: {self.command} {path}")
 
-    def _send(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+    def _send(self, reply: Reply) -> None:
+        raw = isinstance(reply.content, bytes)
+        content = reply.content if raw else json.dumps(reply.content, default=str).encode()
+        kind = "application/octet-stream" if raw else "application/json"
+        self.send_response(reply.status)
+        for name, value in {"Content-Type": kind, **reply.headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(content)
 
-    def _send_json(self, value: object) -> None:
-        self._send(json.dumps(value).encode())
+    def log_message(self, *arguments: object) -> None:
+        """Stays silent."""
+
+    def _option(self, name: str) -> str | None:
+        return parse_qs(urlsplit(self.path).query).get(name, [None])[0]
+
+    # Who may do what.
 
     def _user(self) -> str | None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -164,177 +238,245 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(401, "Invalid credentials in Authorization header")
         return self.hub.users.get(token)
 
-    def _readable(self, repo: str) -> Repository:
-        repository = self.hub.repositories.get(repo)
-        # As on the Hub, a private repository does not show that it is there.
-        if repository is None or repository.private and self._user() != repo.split("/")[0]:
-            raise Refusal(404 if self._user() else 401, "Repository not found", "RepoNotFound")
-        return repository
-
-    def _writable(self, repo: str) -> Repository:
-        user = self._user()
-        repository = self._readable(repo)
-        if user is None:
-            raise Refusal(401, "You must be logged in to write")
-        if user != repo.split("/")[0]:
-            raise Refusal(403, f"You have no right to write to {repo}")
-        return repository
-
-    def _revision(self, repo: str, revision: str) -> tuple[str, dict[str, bytes]]:
-        repository = self._readable(repo)
-        oid = repository.resolve(revision)
-        if oid is None:
-            raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-        return oid, repository.revisions[oid]
-
-    def whoami(self, body: bytes) -> None:
+    def _logged_in(self) -> str:
         user = self._user()
         if user is None:
             raise Refusal(401, "Invalid username or password.")
-        self._send_json({"type": "user", "name": user, "orgs": [], "auth": {"accessToken": {"role": "write"}}})
+        return user
 
-    def create(self, body: bytes) -> None:
-        asked, user = json.loads(body), self._user()
-        if user is None:
-            raise Refusal(401, "You must be logged in to create a repository")
-        repo = f"{asked.get('organization') or user}/{asked['name']}"
-        if repo.split("/")[0] != user:
-            raise Refusal(403, f"You have no right to create a model under the namespace {repo.split('/')[0]!r}")
+    def _readable(self, repo: str) -> Repository:
+        user, repository = self._user(), self.hub.repositories.get(repo)
+        # As on the Hub, a private repository does not show that it is there.
+        if repository is None or (repository.private and user != repo.split("/")[0]):
+            raise Refusal(404 if user else 401, "Repository not found", "RepoNotFound")
+        return repository
+
+    def _writable(self, repo: str) -> Repository:
+        repository = self._readable(repo)
+        if self._logged_in() != repo.split("/")[0]:
+            raise Refusal(403, f"You have no right to write to {repo}")
+        return repository
+
+    def _revision(self, repo: str, revision: str) -> tuple[Repository, Commit]:
+        repository = self._readable(repo)
+        commit = repository.resolve(revision)
+        if commit is None:
+            raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        return repository, commit
+
+    # Users and repositories.
+
+    def whoami(self) -> Reply:
+        access = {"type": "access_token", "accessToken": {"displayName": "tests", "role": "write"}}
+        return Reply({"type": "user", "name": self._logged_in(), "orgs": [], "auth": access})
+
+    def _named(self) -> tuple[str, dict[str, Any]]:
+        """The repository that a request's content names, which must be the user's own."""
+        asked, user = json.loads(self.body), self._logged_in()
+        owner = asked.get("organization") or user
+        if owner != user:
+            raise Refusal(403, f"You have no right to create a model under the namespace {owner!r}")
+        if asked.get("type", "model") != "model" or not re.fullmatch(r"\w[\w.-]*", asked["name"]):
+            raise Refusal(400, f"no model can have this name or type: {asked}")
+        return f"{owner}/{asked['name']}", asked
+
+    def create(self) -> Reply:
+        repo, asked = self._named()
+        url = f"{self.hub.url}/{repo}"
         if repo in self.hub.repositories:
-            return self._send(
-                json.dumps({"error": "You already created this model repo", "url": f"{self.hub.url}/{repo}"}).encode(), 409
-            )
+            return Reply({"error": "You already created this model repo", "url": url}, 409)
         repository = self.hub.repositories[repo] = Repository(private=asked.get("visibility") == "private")
-        repository.commit("main", {".gitattributes": b"*.safetensors filter=lfs\n"}, "initial commit")
-        self._send_json({"url": f"{self.hub.url}/{repo}", "id": repo, "name": repo})
+        attributes = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LFS_SUFFIXES)
+        repository.commit("main", {".gitattributes": repository.store(attributes.encode())}, "initial commit", "system")
+        return Reply({"url": url, "id": repo, "name": repo})
 
-    def branch(self, body: bytes, repo: str, branch: str) -> None:
+    def delete(self) -> Reply:
+        repo, _ = self._named()
+        self._writable(repo)
+        del self.hub.repositories[repo]
+        return Reply({})
+
+    def branch(self, repo: str, branch: str) -> Reply:
+        start = json.loads(self.body or b"{}").get("startingPoint", "main")
+        return self._name_revision(repo, self._writable(repo).branches, branch, start)
+
+    def tag(self, repo: str, revision: str) -> Reply:
+        return self._name_revision(repo, self._writable(repo).tags, json.loads(self.body)["tag"], revision)
+
+    def _name_revision(self, repo: str, names: dict[str, str], name: str, revision: str) -> Reply:
+        if name in names:
+            raise Refusal(409, f"Reference {name} already exists")
+        names[name] = self._revision(repo, revision)[1].oid
+        return Reply({})
+
+    # Uploads.
+
+    def validate(self) -> Reply:
+        content = json.loads(self.body)["content"]
+        errors = card_errors(content)
+        # ModelCard.validate asks for text and shows it; create_commit reads JSON.
+        if errors and self.headers.get("Accept") == "text/plain":
+            return Reply("\n".join(errors).encode(), 400, {"Content-Type": "text/plain"})
+        found = {"errors": errors, "warnings": [] if errors else card_warnings(content)}
+        told = {kind: [{"message": message} for message in messages] for kind, messages in found.items()}
+        return Reply(told, 400 if errors else 200)
+
+    def preupload(self, repo: str, revision: str) -> Reply:
         repository = self._writable(repo)
-        if branch in repository.branches:
-            raise Refusal(409, f"Reference refs/heads/{branch} already exists")
-        start = json.loads(body or b"{}").get("startingPoint", "main")
-        repository.branches[branch] = self._revision(repo, start)[0]
-        self._send_json({})
+        present = self._revision(repo, revision)[1].files
+        modes = []
+        for file in json.loads(self.body)["files"]:
+            binary = b"\0" in base64.b64decode(file["sample"])
+            large = binary or file["size"] > LFS_SIZE or file["path"].endswith(LFS_SUFFIXES)
+            mode = {"path": file["path"], "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
+            # By this the client leaves out of its commit what has not changed.
+            blob = present.get(file["path"])
+            modes.append(mode | ({"oid": repository.oid_of(blob)} if blob else {}))
+        return Reply({"files": modes})
 
-    def validate(self, body: bytes) -> None:
-        errors = card_errors(json.loads(body)["content"])
-        if errors:
-            return self._send(json.dumps({"errors": [{"message": error} for error in errors], "warnings": []}).encode(), 400)
-        self._send_json({"errors": [], "warnings": []})
+    def lfs_batch(self, repo: str) -> Reply:
+        repository = self._writable(repo)
+        objects = []
+        for entry in json.loads(self.body)["objects"]:
+            href = f"{self.hub.url}/{repo}/lfs/{entry['oid']}"
+            actions = {"upload": {"href": href}, "verify": {"href": f"{href}/verify"}}
+            objects.append(entry | ({} if entry["oid"] in repository.lfs else {"actions": actions}))
+        return Reply({"transfer": "basic", "objects": objects})
 
-    def preupload(self, body: bytes, repo: str, revision: str) -> None:
-        self._writable(repo)
-        self._revision(repo, revision)
-        modes = [
-            {
-                "path": file["path"],
-                "uploadMode": "lfs" if file["path"].endswith(LFS_SUFFIXES) else "regular",
-                "shouldIgnore": False,
-            }
-            for file in json.loads(body)["files"]
-        ]
-        self._send_json({"files": modes})
-
-    def lfs_batch(self, body: bytes, repo: str) -> None:
-        self._writable(repo)
-        objects = [
-            entry
-            if entry["oid"] in self.hub.uploads
-            else entry
-            | {
-                "actions": {
-                    "upload": {"href": f"{self.hub.url}/lfs/{entry['oid']}"},
-                    "verify": {"href": f"{self.hub.url}/lfs/{entry['oid']}/verify"},
-                }
-            }
-            for entry in json.loads(body)["objects"]
-        ]
-        self._send_json({"transfer": "basic", "objects": objects})
-
-    def lfs_upload(self, body: bytes, oid: str) -> None:
-        if hashlib.sha256(body).hexdigest() != oid:
+    def lfs_upload(self, repo: str, oid: str) -> Reply:
+        # The client sends no token here: on the Hub the address itself is signed.
+        repository = self.hub.repositories[repo]
+        if hashlib.sha256(self.body).hexdigest() != oid:
             raise Refusal(422, "the content does not have this hash")
-        self.hub.uploads[oid] = body
-        self._send(b"")
+        repository.lfs.add(repository.store(self.body))
+        return Reply(b"")
 
-    def lfs_verify(self, body: bytes, oid: str) -> None:
-        if oid not in self.hub.uploads:
+    def lfs_verify(self, repo: str, oid: str) -> Reply:
+        repository, size = self._writable(repo), json.loads(self.body)["size"]
+        if oid not in repository.lfs or len(repository.blobs[oid]) != size:
             raise Refusal(404, "this object was not uploaded")
-        self._send_json({})
+        return Reply({})
 
-    def commit(self, body: bytes, repo: str, revision: str) -> None:
+    def commit(self, repo: str, revision: str) -> Reply:
         repository = self._writable(repo)
+        if self._option("create_pr"):
+            raise Refusal(400, "this server has no pull requests")
         if revision not in repository.branches:
             raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-        files = dict(self._revision(repo, revision)[1])
-        message = ""
-        for line in map(json.loads, body.splitlines()):
-            value = line["value"]
-            if line["key"] == "header":
-                message = value["summary"]
-            elif line["key"] == "file":
-                files[value["path"]] = base64.b64decode(value["content"])
-            elif line["key"] == "lfsFile":
-                if value["oid"] not in self.hub.uploads:
-                    raise Refusal(400, f"LFS pointer of {value['path']} points to a file that does not exist")
-                files[value["path"]] = self.hub.uploads[value["oid"]]
-            elif line["key"] == "deletedFile":
-                files.pop(value["path"], None)
-            else:
-                raise Refusal(400, f"unknown operation {line['key']}")
-        errors = card_errors(files["README.md"].decode()) if "README.md" in files else []
-        for path, content in files.items():
-            errors += eval_results_errors(path, content) if path.startswith(".eval_results/") else []
-        if errors:
-            raise Refusal(400, "; ".join(errors))
-        oid = repository.commit(revision, files, message)
-        self._send_json({"success": True, "commitOid": oid, "commitUrl": f"{self.hub.url}/{repo}/commit/{oid}"})
+        parent = repository.branches[revision]
+        header, *operations = (json.loads(line) for line in self.body.splitlines())
+        if header["value"].get("parentCommit", parent) != parent:
+            raise Refusal(412, f"{revision} has moved on to {parent}")
+        files = dict(repository.commits[parent].files)
+        for operation in operations:
+            self._apply(repository, files, operation["key"], operation["value"])
+        commit = repository.commit(revision, files, header["value"]["summary"], self._logged_in())
+        url = f"{self.hub.url}/{repo}/commit/{commit.oid}"
+        return Reply({"success": True, "commitOid": commit.oid, "commitUrl": url})
 
-    def info(self, body: bytes, repo: str, revision: str = "main") -> None:
-        oid, files = self._revision(repo, revision)
-        siblings = [{"rfilename": path} for path in sorted(files)]
-        private = self.hub.repositories[repo].private
-        self._send_json({"id": repo, "modelId": repo, "sha": oid, "private": private, "siblings": siblings, "tags": []})
+    def _apply(self, repository: Repository, files: dict[str, str], key: str, value: dict[str, Any]) -> None:
+        """One line of a commit, on files that nobody sees yet."""
+        path = value["path"]
+        if path.startswith("/") or {"", ".", ".."} & set(path.rstrip("/").split("/")):
+            raise Refusal(400, f"{path!r} leaves the repository")
+        if key == "file":
+            content = base64.b64decode(value["content"], validate=True)
+            errors = card_errors(content.decode()) if path == "README.md" else []
+            if re.fullmatch(r"\.eval_results/[^/]+\.ya?ml", path):
+                errors = eval_results_errors(path, content)
+            if errors:
+                raise Refusal(400, "\n".join(errors))
+            files[path] = repository.store(content)
+        elif key == "lfsFile":
+            if value["oid"] not in repository.lfs:
+                raise Refusal(400, f"LFS pointer of {path} points to a file that does not exist")
+            files[path] = value["oid"]
+        elif key in ("deletedFile", "deletedFolder"):
+            folder = path.rstrip("/") + "/"
+            gone = [name for name in files if name == path or (key == "deletedFolder" and name.startswith(folder))]
+            if not gone:
+                raise Refusal(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
+            for name in gone:
+                del files[name]
+        else:
+            raise Refusal(400, f"unknown operation {key}")
 
-    def tree(self, body: bytes, repo: str, revision: str) -> None:
-        _, files = self._revision(repo, revision)
-        entries = []
-        for path, content in sorted(files.items()):
-            entry = {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-            if path.endswith(LFS_SUFFIXES):
-                entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
-            entries.append(entry)
-        self._send_json(entries)
+    # Downloads.
 
-    def refs(self, body: bytes, repo: str) -> None:
-        branches = self._readable(repo).branches
-        listed = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": oid} for name, oid in branches.items()]
-        self._send_json({"branches": listed, "tags": [], "converts": []})
+    def info(self, repo: str, revision: str = "main") -> Reply:
+        repository, commit = self._revision(repo, revision)
+        siblings: list[dict[str, Any]] = [{"rfilename": path} for path in sorted(commit.files)]
+        if self._option("blobs"):
+            for entry in siblings:
+                known = repository.describe(entry["rfilename"], commit.files[entry["rfilename"]])
+                entry |= {"size": known["size"], "blobId": known["oid"]}
+                # Here it has this name, and "oid" in the tree.
+                entry |= {"lfs": known["lfs"] | {"sha256": known["lfs"]["oid"]}} if "lfs" in known else {}
+        readme = repository.contents(commit).get("README.md", b"").decode()
+        about = {"id": repo, "modelId": repo, "sha": commit.oid, "private": repository.private, "gated": False}
+        return Reply(about | {"siblings": siblings, "tags": [], "cardData": read_metadata(readme) or {}})
 
-    def download(self, body: bytes, repo: str, revision: str, path: str) -> None:
-        oid, files = self._revision(repo, revision)
-        if path not in files:
-            raise Refusal(404, f"Entry not found: {path}", "EntryNotFound")
-        etag = hashlib.sha256(files[path]).hexdigest()
-        self._send(
-            files[path], headers={"Content-Type": "application/octet-stream", "ETag": f'"{etag}"', "X-Repo-Commit": oid}
-        )
+    def tree(self, repo: str, revision: str, path: str = "") -> Reply:
+        repository, commit = self._revision(repo, revision)
+        base = PurePosixPath(path)
+        deep = self._option("recursive") in ("true", "True", "1")
+        below = {name: blob for name, blob in commit.files.items() if base in PurePosixPath(name).parents}
+        if path and not below:
+            raise Refusal(404, f"{path} does not exist on {revision}", "EntryNotFound")
+        folders = {str(folder) for name in below for folder in PurePosixPath(name).parents if base in folder.parents}
+        entries = [repository.describe(name, blob) for name, blob in below.items()]
+        entries += [{"type": "directory", "path": name, "size": 0, "oid": "0" * 40} for name in folders]
+        shown = [entry for entry in entries if deep or PurePosixPath(entry["path"]).parent == base]
+        return Reply(sorted(shown, key=lambda entry: entry["path"]))
+
+    def refs(self, repo: str) -> Reply:
+        repository = self._readable(repo)
+        found: dict[str, list] = {"branches": [], "tags": [], "converts": [], "pullRequests": []}
+        for kind, place, names in (("branches", "heads", repository.branches), ("tags", "tags", repository.tags)):
+            for name, oid in names.items():
+                found[kind].append({"name": name, "ref": f"refs/{place}/{name}", "targetCommit": oid})
+        return Reply(found)
+
+    def history(self, repo: str, revision: str) -> Reply:
+        repository, commit = self._revision(repo, revision)
+        listed = []
+        while commit is not None:
+            entry = {"id": commit.oid, "title": commit.message, "message": "", "date": DATE}
+            listed.append(entry | {"authors": [{"user": commit.author}]})
+            commit = repository.commits.get(commit.parent)
+        return Reply(listed)
+
+    def download(self, repo: str, revision: str, path: str) -> Reply:
+        repository, commit = self._revision(repo, revision)
+        if path not in commit.files:
+            # The client remembers by this commit that there is no such file.
+            raise Refusal(404, f"Entry not found: {path}", "EntryNotFound", **{"X-Repo-Commit": commit.oid})
+        known = repository.describe(path, commit.files[path])
+        headers = {"ETag": f'"{known["oid"]}"', "X-Repo-Commit": commit.oid}
+        if "lfs" in known:
+            headers |= {"X-Linked-ETag": headers["ETag"], "X-Linked-Size": str(known["size"])}
+        return Reply(repository.blobs[commit.files[path]], 200, headers)
 
 
-_REPO = r"(?P<repo>[\w.-]+/[\w.-]+)"
-ROUTES = [
+_REPO = r"(?P<repo>(?:[\w.-]+/)?[\w.-]+)"
+_REVISION = r"(?P<revision>[^/]+)"
+# What is more special comes first: without a namespace, `a/refs` could be a name as well.
+ROUTES: list[tuple[str, str, Callable[..., Reply]]] = [
     ("GET", r"/api/whoami-v2", Handler.whoami),
     ("POST", r"/api/repos/create", Handler.create),
+    ("DELETE", r"/api/repos/delete", Handler.delete),
     ("POST", r"/api/validate-yaml", Handler.validate),
-    ("POST", rf"/api/models/{_REPO}/branch/(?P<branch>.+)", Handler.branch),
-    ("POST", rf"/api/models/{_REPO}/preupload/(?P<revision>.+)", Handler.preupload),
-    ("POST", rf"/api/models/{_REPO}/commit/(?P<revision>.+)", Handler.commit),
+    ("POST", rf"/api/models/{_REPO}/branch/(?P<branch>[^/]+)", Handler.branch),
+    ("POST", rf"/api/models/{_REPO}/tag/{_REVISION}", Handler.tag),
+    ("POST", rf"/api/models/{_REPO}/preupload/{_REVISION}", Handler.preupload),
+    ("POST", rf"/api/models/{_REPO}/commit/{_REVISION}", Handler.commit),
     ("POST", rf"/{_REPO}\.git/info/lfs/objects/batch", Handler.lfs_batch),
-    ("PUT", r"/lfs/(?P<oid>\w+)", Handler.lfs_upload),
-    ("POST", r"/lfs/(?P<oid>\w+)/verify", Handler.lfs_verify),
-    ("GET", rf"/api/models/{_REPO}/revision/(?P<revision>.+)", Handler.info),
-    ("GET", rf"/api/models/{_REPO}/tree/(?P<revision>[^/]+)", Handler.tree),
+    ("PUT", rf"/{_REPO}/lfs/(?P<oid>[0-9a-f]+)", Handler.lfs_upload),
+    ("POST", rf"/{_REPO}/lfs/(?P<oid>[0-9a-f]+)/verify", Handler.lfs_verify),
+    ("GET", rf"/api/models/{_REPO}/revision/{_REVISION}", Handler.info),
+    ("GET", rf"/api/models/{_REPO}/tree/{_REVISION}(?:/(?P<path>.+))?", Handler.tree),
+    ("GET", rf"/api/models/{_REPO}/commits/{_REVISION}", Handler.history),
     ("GET", rf"/api/models/{_REPO}/refs", Handler.refs),
     ("GET", rf"/api/models/{_REPO}", Handler.info),
-    ("GET", rf"/{_REPO}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", Handler.download),
+    ("GET", rf"/{_REPO}/resolve/{_REVISION}/(?P<path>.+)", Handler.download),
 ]

@@ -1,8 +1,8 @@
 """What is published opens anywhere, holds nothing private, and failures read well: by the real client, against a Hub on loopback."""
 
 import json
-import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -140,7 +140,12 @@ def test_a_training_run_leaves_a_model_on_the_hub(hub, work, trained, clips):
     ]
     files = hub.files(MODEL)
     assert {"README.md", "config.json", "preprocessor_config.json", "model.safetensors"} <= files.keys()
-    assert {"modeling_burst2vec.py", "pipeline_vocal_burst.py", "figures/country.png", "figures/emotion.png"} <= files.keys()
+    assert {
+        "modeling_burst2vec.py",
+        "pipeline_vocal_burst.py",
+        "figures/country.png",
+        "figures/emotion.png",
+    } <= files.keys()
     assert_nothing_private(hub, MODEL, str(work))
     assert files["model.safetensors"] == (trained / "model" / "model.safetensors").read_bytes()
     expected = predict.main([str(trained / "model"), *map(str, clips)])
@@ -182,15 +187,37 @@ def test_predict_and_score_take_a_name(hub, work, trained, clips):
     log = json.loads((trained / "trainer_state.json").read_text())["log_history"]
     step_2 = next(entry for entry in log if entry["step"] == 2 and "eval_emotion_ccc" in entry)
     assert first["emotion_ccc"] == pytest.approx(step_2["eval_emotion_ccc"], abs=1e-5)
-    assert last["emotion_ccc"] == pytest.approx(json.loads((trained / "results.json").read_text())["val"]["emotion_ccc"], abs=1e-5)
+    assert last["emotion_ccc"] == pytest.approx(
+        json.loads((trained / "results.json").read_text())["val"]["emotion_ccc"], abs=1e-5
+    )
 
 
 def test_training_goes_on_from_a_model_on_the_hub(hub, work, trained):
     config = yaml.safe_load((Path(predict.__file__).parent / "configs" / "tiny_demo.yaml").read_text())
     del config["encoder_config"]
     (work / "on.yaml").write_text(yaml.safe_dump(config))
-    options = ["--start_from", MODEL, "--data_dir", "corpus", "--output_dir", "on", "--max_steps", "1", "--use_cpu", "true"]
-    options += ["--learning_rate", "0", "--save_strategy", "no", "--eval_strategy", "no", "--load_best_model_at_end", "false"]
+    options = [
+        "--start_from",
+        MODEL,
+        "--data_dir",
+        "corpus",
+        "--output_dir",
+        "on",
+        "--max_steps",
+        "1",
+        "--use_cpu",
+        "true",
+    ]
+    options += [
+        "--learning_rate",
+        "0",
+        "--save_strategy",
+        "no",
+        "--eval_strategy",
+        "no",
+        "--load_best_model_at_end",
+        "false",
+    ]
     output_of(run(hub, work, "-m", "paravox.recipes.burst2vec.train", "on.yaml", *options))
     # A step of rate 0 leaves the weights that it began with.
     weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (work / "on", trained)]
@@ -218,7 +245,9 @@ def test_ensembles_are_pushed_by_their_class(hub, work, saved_members, clips, tm
     assert hub.repositories["writer/ensemble"].private
     assert_nothing_private(hub, "writer/ensemble", str(tmp_path))
     refused = run(hub, work, "-c", ANALYSE, "writer/ensemble", *clips)
-    assert refused.returncode != 0 and "writer/ensemble is not a local folder and is not a valid model" in refused.stderr
+    assert (
+        refused.returncode != 0 and "writer/ensemble is not a local folder and is not a valid model" in refused.stderr
+    )
     hub.repositories["writer/ensemble"].private = False
     assert_opens_elsewhere(hub, work, "writer/ensemble", clips, predict.main([str(folder), *map(str, clips)]))
 
@@ -245,11 +274,12 @@ OPEN = """
 import sys
 from paravox.modeling.errors import CheckpointError
 from paravox.recipes.burst2vec.prediction import open_model
-name, revision = sys.argv[1:]
-try:
-    open_model(name, revision or None)
-except CheckpointError as error:
-    print(error)
+for case in sys.argv[1:]:
+    name, _, revision = case.partition("@")
+    try:
+        open_model(name, revision or None)
+    except CheckpointError as error:
+        print(error)
 """
 
 
@@ -262,38 +292,73 @@ def test_what_cannot_be_opened_says_why(hub, work, trained):
     config = json.loads((newer / "config.json").read_text()) | {"format_version": 99}
     (newer / "config.json").write_text(json.dumps(config))
     output_of(run(hub, work, "-m", "paravox.recipes.publish", newer, "writer/newer", token="hf_writer"))
-    cases = [
-        ("writer/none", "", None, "'writer/none' cannot be opened .*is not a valid model identifier"),
-        (MODEL, "none", None, "'writer/bursts' cannot be opened .*none is not a valid git identifier"),
-        ("writer/newer", "", None, "format_version 99, this paravox knows up to 1: upgrade paravox"),
-        ("writer/other", "", "http://127.0.0.1:9", "'writer/other' cannot be opened .*(connect|load)"),
+    said = output_of(run(hub, work, "-c", OPEN, "writer/none", f"{MODEL}@none", "writer/newer")).splitlines()
+    said += output_of(run(hub, work, "-c", OPEN, "writer/other", endpoint="http://127.0.0.1:9")).splitlines()
+    expected = [
+        "'writer/none' cannot be opened .*is not a valid model identifier",
+        "'writer/bursts' cannot be opened .*none is not a valid git identifier",
+        "format_version 99, this paravox knows up to 1: upgrade paravox",
+        "'writer/other' cannot be opened .*(connect|load)",
     ]
-    for name, revision, endpoint, message in cases:
-        printed = output_of(run(hub, work, "-c", OPEN, name, revision, endpoint=endpoint))
-        assert re.search(message, printed), printed
-        assert printed.count("\n") == 1
+    assert len(said) == len(expected)
+    for line, message in zip(said, expected, strict=True):
+        assert re.search(message, line), line
 
 
 def test_untrusted_code_does_not_run(hub, work, trained):
-    asked = run(hub, work, "-c", ELSEWHERE + f"from transformers import AutoModel; AutoModel.from_pretrained({MODEL!r})")
+    asked = run(
+        hub, work, "-c", ELSEWHERE + f"from transformers import AutoModel; AutoModel.from_pretrained({MODEL!r})"
+    )
     assert asked.returncode != 0 and "trust_remote_code=True" in asked.stderr
 
 
+PUBLISH = """
+import sys
+from paravox.modeling.errors import ConfigError
+from paravox.trainers.publishing import publish_folder
+folder, *cases = sys.argv[1:]
+for case in cases:
+    repo_id, token, revision = case.split("|")
+    try:
+        publish_folder(folder, repo_id, token=token, revision=revision or None, commit_message="Again")
+    except ConfigError as error:
+        print(error)
+    else:
+        print("published")
+"""
+
+
 def test_publishing_says_what_is_in_the_way(hub, work, trained, tmp_path):
-    def publish(repo_id, *options, token="hf_writer", **settings):
-        command = ["-m", "paravox.recipes.publish", trained / "model", repo_id, *options]
-        done = run(hub, work, *command, token=token, **settings)
-        return done.returncode, done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ""
-
-    assert re.search("ConfigError: the Hub refused .*'reader/x' .*403: .*no right", publish("reader/x")[1])
-    assert re.search("ConfigError: the Hub refused .*401", publish("writer/x", token="hf_nobody")[1])
-    assert "ConfigError: 'a/b/c' cannot be a name on the Hub" in publish("a/b/c")[1]
-    assert "ConfigError: the Hub cannot be reached" in publish("writer/x", endpoint="http://127.0.0.1:9")[1]
-
+    changed = tmp_path / "model"
+    shutil.copytree(trained / "model", changed)
+    (changed / "README.md").write_text((changed / "README.md").read_text() + "\nMore.\n")
     before = hub.files(MODEL)
     hub.fail_next("POST", "/commit/", 403)
-    assert "ConfigError: the Hub refused to write to 'writer/bursts' (403" in publish(MODEL)[1]
-    assert hub.files(MODEL) == before
-    code, _ = publish(MODEL, "--revision", "second", "--commit_message", "Again")
-    assert code == 0 and hub.repositories[MODEL].messages[-1] == "Again"
-    assert hub.files(MODEL, "second") == before == hub.files(MODEL)
+    cases = [
+        "reader/x|hf_writer|",
+        "writer/x|hf_nobody|",
+        "a/b/c|hf_writer|",
+        f"{MODEL}|hf_writer|",
+        f"{MODEL}|hf_writer|second",
+    ]
+    said = output_of(run(hub, work, "-c", PUBLISH, changed, *cases)).splitlines()
+    assert re.match("the Hub refused to write to 'reader/x' \\(403: .*no right", said[0])
+    assert re.match("the Hub refused to write to 'writer/x' \\(401: ", said[1])
+    assert said[2].startswith("'a/b/c' cannot be a name on the Hub")
+    assert said[3].startswith(
+        "the Hub refused to write to 'writer/bursts' (403: this fault was asked for): check the name"
+    )
+    assert said[4:] == ["published"]
+    assert hub.files(MODEL) == before and hub.repositories[MODEL].messages[-1] == "Again"
+    assert hub.files(MODEL, "second")["README.md"].endswith(b"More.\n")
+    said = output_of(run(hub, work, "-c", PUBLISH, changed, "writer/x|hf_writer|", endpoint="http://127.0.0.1:9"))
+    assert said.startswith("the Hub cannot be reached to write to 'writer/x'")
+
+
+def test_an_upload_that_was_cut_off_is_tried_again(hub, work, saved_members, tmp_path):
+    """The client sends large files again by itself; what is visible in between is nothing, or all."""
+    hub.fail_next("PUT", "/lfs/", "drop")
+    output_of(run(hub, work, "-m", "paravox.recipes.publish", saved_members[0], "writer/cut", token="hf_writer"))
+    assert hub.repositories["writer/cut"].messages == ["initial commit", "Upload model"]
+    weights = (Path(saved_members[0]) / "model.safetensors").read_bytes()
+    assert hub.files("writer/cut")["model.safetensors"] == weights

@@ -103,7 +103,9 @@ def test_a_synthetic_model_says_so_first(config, facts, tmp_path):
     assert "synthetic" in card.data.tags
 
 
-@pytest.mark.parametrize(("template", "title"), [("ensemble.md", "An ensemble of 2"), ("prefinetuning.md", "few clips")])
+@pytest.mark.parametrize(
+    ("template", "title"), [("ensemble.md", "An ensemble of 2"), ("prefinetuning.md", "few clips")]
+)
 def test_the_other_models_have_cards_too(config, facts, tmp_path, template, title):
     config.members = [{}, {}]
     text = write_model_card(tmp_path, template, config, facts).read_text()

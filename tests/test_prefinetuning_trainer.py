@@ -25,7 +25,7 @@ CLIPS = 24
 
 
 @pytest.fixture
-def dataset(tmp_path):
+def corpus(tmp_path):
     """Eight clips of each corpus, of different lengths."""
     paths = [tmp_path / f"{number}.wav" for number in range(CLIPS)]
     for number, path in enumerate(paths):
@@ -34,7 +34,12 @@ def dataset(tmp_path):
     for position, task in enumerate(TASKS):
         labels = [task.labels[n % len(task.labels)] if n % 3 == position else None for n in range(CLIPS)]
         columns[task.name] = labels
-    return MultiTaskDataset(Dataset.from_dict(columns), TASKS)
+    return Dataset.from_dict(columns)
+
+
+@pytest.fixture
+def dataset(corpus):
+    return MultiTaskDataset(corpus, TASKS)
 
 
 @pytest.fixture
@@ -119,6 +124,17 @@ def test_layers_that_run_once_train_as_those_that_run_each_time(make_trainer, en
         torch.testing.assert_close(once.model.state_dict()[name], value, atol=1e-4, rtol=1e-3, msg=name)
     expected, found = each_time.evaluate(), once.evaluate()
     assert found["eval_loss"] == pytest.approx(expected["eval_loss"], abs=1e-3)
+
+
+def test_runs_of_all_seeds_share_what_is_stored(make_trainer, corpus, tmp_path):
+    trainer = make_trainer(trainable_encoder_layers=1)
+    stored = []
+    for seed in (1, 2):
+        cropped = MultiTaskDataset(corpus, TASKS, max_seconds=0.3, seed=seed)
+        stored.append(trainer.encode_lower_layers(cropped, tmp_path / "states"))
+    assert len(list((tmp_path / "states").iterdir())) == 1
+    assert [clips.seed for clips in stored] == [1, 2]
+    assert len(stored[1].lower_states[CLIPS - 1]) == 15  # frames of 0.3 s
 
 
 @pytest.mark.parametrize("layers", [None, 0])

@@ -11,7 +11,7 @@ from typing import Any
 
 from huggingface_hub import CommitInfo, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress
 
@@ -151,6 +151,19 @@ def publish_folder(
         if revision is not None:
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         return api.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=commit_message)
+
+
+def publish_run(folder: Path, args: TrainingArguments) -> None:
+    """Pushes the finished model of a run, with its card, as the run's arguments say; prints where.
+
+    Raises:
+        ConfigError: as [`publish_folder`].
+    """
+    repo_id = args.hub_model_id or Path(args.output_dir).absolute().name
+    commit = publish_folder(
+        folder, repo_id, args.hub_private_repo, args.hub_revision, args.hub_token, commit_message="End of training"
+    )
+    print(f"pushed to {commit.repo_url}")
 
 
 def check_publishable(folder: Path) -> None:

@@ -45,7 +45,7 @@ from paravox.trainers.augmentation import ClipAugmentation
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
-from paravox.trainers.publishing import MODEL_FOLDER, publish_folder
+from paravox.trainers.publishing import MODEL_FOLDER, publish_run
 from paravox.trainers.sampler import TASK_BATCHING, padding_share
 from paravox.trainers.scoring import score_split
 
@@ -196,7 +196,7 @@ def main(argv: list[str] | None = None) -> dict:
             extractor.save_pretrained(folder)
             complete_card(folder, model, facts, results, datasets)
             if args.push_to_hub:
-                publish(folder, args)
+                publish_run(folder, args)
             write_results(results, output_dir / "results.json", run_settings.results_file)
             print_results(results)
             print(f"model saved in {folder}")
@@ -222,15 +222,6 @@ def complete_card(
                 figures = draw_scores(tasks, dict(file), datasets[split].labels, folder / "figures")
     facts.figures = figures + [figure for figure in facts.figures if figure not in figures]
     write_model_card(folder, "burst2vec.md", model.config, facts)
-
-
-def publish(folder: Path, args: MultiTaskTrainingArguments) -> None:
-    """Pushes the finished model, with its card."""
-    repo_id = args.hub_model_id or Path(args.output_dir).absolute().name
-    commit = publish_folder(
-        folder, repo_id, args.hub_private_repo, args.hub_revision, args.hub_token, commit_message="End of training"
-    )
-    print(f"pushed to {commit.repo_url}")
 
 
 def unbalanced(tasks: list[dict]) -> list[dict]:

@@ -27,6 +27,7 @@ from paravox.modeling.modeling_prefinetuning import PreFinetuningModel, Wav2Vec2
 from paravox.modeling.tasks import Task
 from paravox.recipes.baselines import constant_predictions
 from paravox.recipes.corpora.audio_cache import AudioCache
+from paravox.recipes.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts, write_model_card
 from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
 from paravox.recipes.prefinetuning import few_shot
 from paravox.recipes.prefinetuning.corpora import (
@@ -42,6 +43,7 @@ from paravox.recipes.tables import print_scores
 from paravox.trainers.lower_states import LowerStates
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer, PreFinetuningTrainingArguments
+from paravox.trainers.publishing import MODEL_FOLDER, publish_run
 from paravox.trainers.scoring import score_split
 
 SPLIT_TITLES = {"validation": "val", "test": "test"}
@@ -104,11 +106,13 @@ class PreFinetuningSettings:
 
 def main(argv: list[str] | None = None) -> dict[str, dict]:
     """Runs the recipe with command line arguments, a YAML file first; gives the results by combination."""
-    corpora_settings, settings, args = parse_settings(
-        (CorporaSettings, PreFinetuningSettings, PreFinetuningTrainingArguments), argv
+    corpora_settings, settings, card_settings, args = parse_settings(
+        (CorporaSettings, PreFinetuningSettings, CardSettings, PreFinetuningTrainingArguments), argv
     )
     if args.resume_from_checkpoint:
         raise ConfigError("resume_from_checkpoint is not needed: every combination goes on by itself where it was")
+    if args.push_to_hub and settings.power_set:
+        raise ConfigError("push_to_hub would give every combination one name: publish their folders by paravox publish")
     wanted = chosen_combinations(corpora_settings.corpora, settings)
     corpora = {name: open_corpus(name, corpora_settings, args.seed) for name in corpora_settings.corpora}
     output_dir = Path(args.output_dir)
@@ -124,7 +128,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
                 print("  the encoder as it is: nothing to train")
             elif not done.is_file():
                 chosen = {corpus: corpora[corpus] for corpus in combination}
-                pre_finetune(chosen, corpora_settings, settings, args, output_dir / name)
+                facts = card_facts(card_settings, args, settings.encoder, (corpora_settings, settings))
+                pre_finetune(chosen, corpora_settings, settings, args, output_dir / name, facts)
             if combination:
                 results[name] = json.loads(done.read_text())
             if settings.few_shot_config and is_main:
@@ -173,6 +178,7 @@ def pre_finetune(
     settings: PreFinetuningSettings,
     args: PreFinetuningTrainingArguments,
     folder: Path,
+    facts: CardFacts,
 ) -> None:
     """Trains on one combination and leaves model and results in its folder; goes on from a checkpoint that is there."""
     started = time.time()
@@ -183,7 +189,8 @@ def pre_finetune(
     model = model_around(settings.encoder, tasks, settings.projection_size)
     extractor = Burst2VecFeatureExtractor.from_encoder(settings.encoder)
     datasets = build_datasets(corpora, corpora_settings, extractor.sampling_rate, args.seed)
-    trainer = PreFinetuningTrainer(model, args, extractor, datasets["train"], datasets["validation"])
+    card = ModelCardCallback(model.config, facts, "prefinetuning.md")
+    trainer = PreFinetuningTrainer(model, args, extractor, datasets["train"], datasets["validation"], callbacks=[card])
     if settings.cache_lower_layers:
         datasets = encode_corpora(corpora, corpora_settings, trainer, datasets)
         trainer.train_dataset, trainer.eval_dataset = datasets["train"], datasets["validation"]
@@ -203,6 +210,10 @@ def pre_finetune(
     results["seconds"] = round(time.time() - started)
     if args.process_index == 0:
         save(model, extractor, folder)
+        facts.scores = score_rows(results)
+        write_model_card(folder / MODEL_FOLDER, "prefinetuning.md", model.config, facts)
+        if args.push_to_hub:
+            publish_run(folder / MODEL_FOLDER, args)
         # Last, because it says that the combination is finished.
         write_whole(folder / "results.json", json.dumps(results, indent=2) + "\n")
     trainer.accelerator.wait_for_everyone()
@@ -248,13 +259,24 @@ def build_datasets(
 
 def save(model: PreFinetuningModel, extractor: Burst2VecFeatureExtractor, folder: Path) -> None:
     """Writes the model, and for wav2vec 2.0 also a folder per corpus for the stock class."""
-    model.save_pretrained(folder / "model")
-    extractor.save_pretrained(folder / "model")
+    model.save_pretrained(folder / MODEL_FOLDER)
+    extractor.save_pretrained(folder / MODEL_FOLDER)
     if isinstance(model, Wav2Vec2ForPreFinetuning):
         for corpus in model.tasks:
             export = folder / "sequence_classification" / corpus
             model.save_for_sequence_classification(corpus, export)
             Wav2Vec2FeatureExtractor.from_dict(extractor.front_end).save_pretrained(export)
+
+
+def score_rows(results: dict) -> dict[str, dict[str, dict[str, float]]]:
+    """The recalls of one combination by split, under those of constant predictions: the rows of its card."""
+    return {
+        row: {
+            title: {key: value for key, value in scores[title].items() if key.endswith("_uar")}
+            for title in SPLIT_TITLES.values()
+        }
+        for row, scores in (("constant prediction", results["constant"]), ("pre-finetuned", results))
+    }
 
 
 def print_results(results: dict[str, dict]) -> None:
