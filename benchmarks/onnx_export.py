@@ -1,0 +1,78 @@
+"""Rows onnx_alone and onnx_batches: a saved model in onnxruntime against the same model in PyTorch, on real bursts.
+
+    python benchmarks/onnx_export.py --model runs/real_bursts/model --data_dir BURSTS
+
+Both sides get the same inputs, made once by the feature extractor, and the same number of threads; decoding is not
+counted. One row is of clips one by one, as a service gets them, the other of batches of clips of like length. Needs the
+extra: pip install 'paravox[onnx]'.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from timing import record, side_by_side
+from transformers import BatchFeature
+
+from paravox.recipes.burst2vec.prediction import find_audio_files, open_model
+from paravox.recipes.export import export_onnx, largest_difference, open_session, predict_by_session
+
+Predict = Callable[[BatchFeature], dict[str, Any]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="a saved model or ensemble")
+    parser.add_argument("--data_dir", required=True, help="folder with recordings")
+    parser.add_argument("--clips", type=int, default=100, help="drawn evenly from the folder (default %(default)s)")
+    parser.add_argument("--batch_size", type=int, default=8, help="clips a batch (default %(default)s)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of both sides")
+    parser.add_argument("--repeats", type=int, default=3, help="of both sides, by turns (default %(default)s)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    model, extractor = open_model(arguments.model)
+    model.float()
+    paths = find_audio_files([arguments.data_dir])
+    drawn = np.random.default_rng(0).permutation(len(paths))[: arguments.clips]
+    clips = [(extractor.load(str(paths[row])), extractor.sampling_rate) for row in drawn]
+    clips.sort(key=lambda clip: len(clip[0]))
+
+    def by_pytorch(inputs: BatchFeature) -> dict[str, Any]:
+        with torch.inference_mode():
+            return model(**inputs).predictions
+
+    with tempfile.TemporaryDirectory() as folder:
+        session = open_session(export_onnx(model, extractor, Path(folder) / "model.onnx"), arguments.threads)
+        tasks = list(model.tasks.values())
+        for row, size in (("onnx_alone", 1), ("onnx_batches", arguments.batch_size)):
+            groups = [clips[start : start + size] for start in range(0, len(clips), size)]
+            batches = [extractor(group, return_tensors="pt") for group in groups]
+            values = compare(lambda inputs: predict_by_session(session, inputs), by_pytorch, batches, arguments.repeats)
+            differences = [
+                largest_difference(tasks, by_pytorch(batch), predict_by_session(session, batch)) for batch in batches
+            ]
+            about = {"batch_size": size, "threads": arguments.threads, "largest_difference": max(differences)}
+            record(row, values | {"clips": len(clips)} | about)
+
+
+def compare(by_onnx: Predict, by_pytorch: Predict, batches: list[BatchFeature], repeats: int) -> dict[str, Any]:
+    """Clips a second of both over the same batches, in one run."""
+    count = sum(len(batch["attention_mask"]) for batch in batches)
+    seconds = side_by_side(
+        lambda: [by_onnx(batch) for batch in batches], lambda: [by_pytorch(batch) for batch in batches], repeats
+    )
+    ours, alternative = (count / value for value in seconds)
+    return {
+        "ratio": round(ours / alternative, 2),
+        "ours": round(ours, 2),
+        "alternative": round(alternative, 2),
+        "unit": "clips a second",
+    }
+
+
+if __name__ == "__main__":
+    main()
