@@ -3,8 +3,8 @@
     python benchmarks/onnx_export.py --model runs/real_bursts/model --data_dir BURSTS
 
 Both sides get the same inputs, made once by the feature extractor, and the same number of threads; decoding is not
-counted. One row is of clips one by one, as a service gets them, the other of batches of clips of like length. Needs the
-extra: pip install 'paravox[onnx]'.
+counted. One row is of clips one by one, as a service gets them, the other of the batches that `paravox predict` makes of
+them. Needs the extra: pip install 'paravox[onnx]'.
 """
 
 import argparse
@@ -18,8 +18,9 @@ import torch
 from timing import record, side_by_side
 from transformers import BatchFeature
 
-from paravox.recipes.burst2vec.prediction import find_audio_files, open_model
+from paravox.recipes.burst2vec.prediction import DEFAULT_BATCH_SECONDS, find_audio_files, open_model
 from paravox.recipes.export import export_onnx, largest_difference, open_session, predict_by_session
+from paravox.trainers.sampler import EvaluationBatchSampler
 
 Predict = Callable[[BatchFeature], dict[str, Any]]
 
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="a saved model or ensemble")
     parser.add_argument("--data_dir", required=True, help="folder with recordings")
     parser.add_argument("--clips", type=int, default=100, help="drawn evenly from the folder (default %(default)s)")
-    parser.add_argument("--batch_size", type=int, default=8, help="clips a batch (default %(default)s)")
+    parser.add_argument("--batch_seconds", type=float, default=DEFAULT_BATCH_SECONDS, help="(default %(default)s)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of both sides")
     parser.add_argument("--repeats", type=int, default=3, help="of both sides, by turns (default %(default)s)")
     arguments = parser.parse_args()
@@ -39,7 +40,7 @@ def main() -> None:
     paths = find_audio_files([arguments.data_dir])
     drawn = np.random.default_rng(0).permutation(len(paths))[: arguments.clips]
     clips = [(extractor.load(str(paths[row])), extractor.sampling_rate) for row in drawn]
-    clips.sort(key=lambda clip: len(clip[0]))
+    seconds = np.array([len(samples) / rate for samples, rate in clips])
 
     def by_pytorch(inputs: BatchFeature) -> dict[str, Any]:
         with torch.inference_mode():
@@ -48,14 +49,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         session = open_session(export_onnx(model, extractor, Path(folder) / "model.onnx"), arguments.threads)
         tasks = list(model.tasks.values())
-        for row, size in (("onnx_alone", 1), ("onnx_batches", arguments.batch_size)):
-            groups = [clips[start : start + size] for start in range(0, len(clips), size)]
-            batches = [extractor(group, return_tensors="pt") for group in groups]
+        for row, most_clips in (("onnx_alone", 1), ("onnx_batches", 256)):
+            budget = max(arguments.batch_seconds, float(seconds.max()))
+            groups = EvaluationBatchSampler(seconds, most_clips, max_batch_seconds=budget)
+            batches = [extractor([clips[draw.index] for draw in group], return_tensors="pt") for group in groups]
             values = compare(lambda inputs: predict_by_session(session, inputs), by_pytorch, batches, arguments.repeats)
             differences = [
                 largest_difference(tasks, by_pytorch(batch), predict_by_session(session, batch)) for batch in batches
             ]
-            about = {"batch_size": size, "threads": arguments.threads, "largest_difference": max(differences)}
+            about = {
+                "batches": len(batches),
+                "threads": arguments.threads,
+                "largest_difference": float(f"{max(differences):.1e}"),
+            }
             record(row, values | {"clips": len(clips)} | about)
 
 

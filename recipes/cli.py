@@ -11,6 +11,7 @@ COMMANDS = {
     "score": ("paravox.recipes.burst2vec.score", "score one or several saved models on a corpus"),
     "ensemble": ("paravox.recipes.burst2vec.ensemble", "put saved models together in one folder"),
     "predict": ("paravox.recipes.burst2vec.predict", "predict emotion, age and origin of recordings"),
+    "export": ("paravox.recipes.export", "export a saved model to ONNX, which runs without PyTorch"),
     "publish": ("paravox.recipes.publish", "publish a saved model on the Hub"),
     "describe": ("paravox.recipes.corpora.describe", "show what a corpus holds"),
     "prefinetune": ("paravox.recipes.prefinetuning.prefinetune", "pre-finetune an encoder on emotion corpora"),
