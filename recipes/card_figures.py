@@ -11,6 +11,8 @@ from paravox.modeling.tasks import Task
 from paravox.trainers.metrics.ccc.ccc import concordance_cc
 from paravox.trainers.scoring import fully_known
 
+CURVES_A_ROW = 3
+
 
 def draw_scores(
     tasks: list[Task], predictions: dict[str, np.ndarray], labels: dict[str, np.ndarray], folder: Path
@@ -49,8 +51,10 @@ def draw_training_curves(log_history: list[dict[str, Any]], file: Path) -> bool:
     curves = ({"training loss": losses} if losses else {}) | scores
     if not curves:
         return False
-    figure = Figure(figsize=(3.2 * len(curves), 2.6), layout="constrained")
-    for axes, (name, points) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
+    rows = -(-len(curves) // CURVES_A_ROW)
+    figure = Figure(figsize=(3.2 * CURVES_A_ROW, 2.6 * rows), layout="constrained")
+    for position, (name, points) in enumerate(curves.items(), start=1):
+        axes = figure.add_subplot(rows, CURVES_A_ROW, position)
         axes.plot(*zip(*points, strict=True), marker="." if len(points) < 40 else None)
         axes.set(title=name.replace("_", " "), xlabel="step")
     _save(figure, file)
