@@ -3,11 +3,13 @@
 import csv
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import write_clip
+from huggingface_hub import ModelCard
 from transformers import AutoConfig, AutoModel
 
 from paravox.modeling.errors import CheckpointError, ConfigError
@@ -16,6 +18,7 @@ from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
 from paravox.recipes import cli
 from paravox.recipes.burst2vec import ensemble, predict, score
 from paravox.recipes.burst2vec.prediction import mean_predictions, open_model, predict_files
+from paravox.recipes.model_card import CardFacts, write_model_card
 
 COUNTRIES = ("China", "South Africa", "USA", "Venezuela")
 
@@ -58,6 +61,25 @@ def test_it_writes_one_folder_and_says_what_is_in_it(saved_members, tmp_path, ca
     names = {path.name for path in (tmp_path / "joined").iterdir()}
     assert {"config.json", "model.safetensors", "preprocessor_config.json", "modeling_ensemble.py"} <= names
     assert "feature_extraction_ensemble.py" in names
+
+
+def test_its_card_has_what_the_members_cards_have_in_common(saved_members, tasks, tmp_path):
+    config = Burst2VecForMultiTask.from_pretrained(saved_members[0]).config
+    cards = [
+        CardFacts("a", base_model="openai/whisper-base", license="mit", synthetic=True),
+        CardFacts("b", base_model="facebook/hubert-base-ls960", license="mit", synthetic=True),
+    ]
+    for member, facts in zip(saved_members, cards, strict=False):
+        write_model_card(Path(member), "burst2vec.md", config, facts)
+    ensemble.main([*saved_members[:2], "--output_dir", str(tmp_path / "two")])
+    card = ModelCard.load(tmp_path / "two" / "README.md")
+    assert card.data.base_model == ["openai/whisper-base", "facebook/hubert-base-ls960"]
+    assert card.data.license == "mit" and "synthetic" in card.data.tags
+    assert "An ensemble of 2 Burst2Vec models" in card.text and "The members' own cards say" in card.text
+    # The third has no card: of it nothing is known.
+    ensemble.main([*saved_members, "--output_dir", str(tmp_path / "three")])
+    card = ModelCard.load(tmp_path / "three" / "README.md")
+    assert card.data.license is None and "synthetic" not in card.data.tags
 
 
 def test_the_auto_classes_and_open_model_open_it(joined, saved_members):

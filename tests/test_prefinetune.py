@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
 
 from paravox.modeling.errors import ConfigError
@@ -45,6 +46,10 @@ def test_every_yaml_runs_the_power_set(config, run, capsys):
     assert torch.equal(stock.classifier.weight, model.heads["emodb"].weight)
     Wav2Vec2FeatureExtractor.from_pretrained("run/emodb+turev/sequence_classification/emodb")
     assert "combination 1 of 4: none" in capsys.readouterr().out
+    card = ModelCard.load("run/emodb+turev/model/README.md")
+    scores = {(found.dataset_split, found.metric_name): found.metric_value for found in card.data.eval_results}
+    assert scores["validation", "emodb: UAR (macro recall)"] == round(both["val"]["emodb_uar"], 4)
+    assert "pre-finetuned on 2 emotion corpora" in card.text
 
 
 def test_finished_combinations_are_skipped(run, capsys, monkeypatch):
@@ -82,6 +87,7 @@ def test_the_lower_layers_are_encoded_once_for_all_combinations(run, monkeypatch
         (["--combination", "ased"], "combination names 'ased', the corpora are turev, emodb"),
         (["--combination", "emodb", "--power_set"], "either power_set or one combination, not both"),
         (["--resume_from_checkpoint", "last"], "every combination goes on by itself"),
+        (["--push_to_hub", "true", "--power_set"], "would give every combination one name: publish their folders"),
         (["--split_by", "speakers"], "split_by 'speakers': use speaker or random"),
     ],
 )
