@@ -30,7 +30,7 @@ _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "huggingface_hub
 # No part of how a model was made: places of this machine, names and secrets of the Hub, what a run prints and keeps.
 _NOT_ON_A_CARD = re.compile(
     "data_dir|cache_dir|output_dir|encoder$|start_from|results_file|resume|overwrite|hub_|push_to_hub|card_|logging|report_to|"
-    "save_|run_name|dataloader|tasks$|num_workers|disable_tqdm|log_|accelerator_config|debug|do_eval|_checkpointing"
+    "save_|run_name|dataloader|tasks$|num_workers|disable_tqdm|log_|accelerator_config|debug|do_eval|_checkpointing|few_shot|local_rank"
 )
 
 
