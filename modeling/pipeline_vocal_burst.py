@@ -138,6 +138,12 @@ class VocalBurstAnalysisPipeline(Pipeline):
         if window_seconds is None:
             if stride_seconds is not None:
                 raise ConfigError("stride_seconds is given without window_seconds: give both")
+            longest = self.feature_extractor.max_seconds
+            if longest is not None and len(samples) > longest * rate:
+                raise AudioError(
+                    f"a recording of {len(samples) / rate:.1f} s is longer than the {longest:g} s that this model takes at "
+                    "once: give window_seconds"
+                )
             return [Window(0.0, samples)]
         length = max(1, round(window_seconds * rate))
         stride = max(1, round((stride_seconds or window_seconds) * rate))

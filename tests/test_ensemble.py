@@ -116,6 +116,11 @@ def test_an_ensemble_is_scored_beside_single_models(joined, saved_members, corpu
     assert set(scores) == {"constant prediction", joined, saved_members[0], "mean of 2 models"}
 
 
+def test_a_revision_is_of_one_model(saved_members, corpus):
+    with pytest.raises(ConfigError, match="revision is given for several models"):
+        score.main([*saved_members, "--data_dir", str(corpus), "--revision", "main"])
+
+
 def test_an_ensemble_of_other_tasks_is_not_averaged_with_a_model(joined, make_model, tasks, corpus, tmp_path):
     other = make_model(tasks=tasks[:2])
     other.save_pretrained(tmp_path / "other")

@@ -237,6 +237,39 @@ AutoFeatureExtractor.from_pretrained(folder).push_to_hub(repo)
 """
 
 
+PUSH_BY_TRAINER = """
+import logging, sys
+from paravox import Burst2VecFeatureExtractor, Burst2VecForMultiTask, Burst2VecTrainer, MultiTaskTrainingArguments
+from paravox.modeling.errors import ConfigError
+folder, repo, output_dir = sys.argv[1:]
+settings = {"push_to_hub": True, "hub_model_id": repo, "hub_revision": "next", "hub_strategy": "end", "use_cpu": True}
+args = MultiTaskTrainingArguments(output_dir=output_dir, **settings)
+parts = (part.from_pretrained(folder) for part in (Burst2VecForMultiTask, Burst2VecFeatureExtractor))
+model, extractor = parts
+trainer = Burst2VecTrainer(model, args, extractor)
+trainer._push_from_checkpoint(folder)  # with this strategy, nothing
+for options in ({}, {"language": "en"}):
+    try:
+        trainer.push_to_hub("By hand", **options)
+    except ConfigError as error:
+        print(error)
+print(trainer.push_to_hub("By hand", blocking=True).commit_message)
+"""
+
+
+def test_a_trainer_pushes_to_a_branch_and_says_why_it_cannot(hub, work, trained, tmp_path):
+    hub.fail_next("POST", "/commit/next", 403)
+    said = output_of(
+        run(hub, work, "-c", PUSH_BY_TRAINER, trained / "model", "branched", tmp_path / "out", token="hf_writer")
+    )
+    refused, stock_card, message = said.splitlines()
+    assert refused.startswith("the Hub refused to write to 'writer/branched' (403: this fault was asked for)")
+    assert stock_card.startswith("'language' has no place here")
+    assert message == "By hand" and hub.repositories["writer/branched"].messages == ["initial commit", "By hand"]
+    assert set(hub.files("writer/branched")) == {".gitattributes"}
+    assert hub.files("writer/branched", "next")["model.safetensors"] == hub.files(MODEL)["model.safetensors"]
+
+
 def test_ensembles_are_pushed_by_their_class(hub, work, saved_members, clips, tmp_path):
     folder = tmp_path / "ensemble"
     Burst2VecEnsemble.from_members(saved_members).save_pretrained(folder)

@@ -229,6 +229,7 @@ def test_only_the_top_layers_learn(make_trainer):
         ({"task_batch_sizes": {"mood": 3}}, "task_batch_sizes names 'mood'"),
         ({"trainable_encoder_layers": 9}, "trainable_layers is 9, the encoder has 2"),
         ({"early_stopping_patience": 2}, "early_stopping_patience needs metric_for_best_model"),
+        ({"hub_strategy": "checkpoint"}, "hub_strategy 'checkpoint' would push optimizer states, which are pickles"),
         (
             {"task_batching": "all_tasks", "task_batch_sizes": {"age": 3}},
             "task_batch_sizes has no place with all_tasks",

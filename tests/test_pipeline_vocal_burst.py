@@ -242,6 +242,15 @@ def test_bad_recordings_are_refused(analyse, server, tmp_path):
         analyse({"raw": noise(0.5)})
 
 
+def test_a_recording_longer_than_the_model_takes_wants_windows(make_model):
+    model = make_model("whisper")
+    extractor = Burst2VecFeatureExtractor.for_config(model.config.encoder)
+    analyse = pipeline(TASK, model=model, feature_extractor=extractor)
+    with pytest.raises(AudioError, match="a recording of 31.0 s is longer than the 30 s .*: give window_seconds"):
+        analyse(noise(31))
+    assert len(analyse(noise(31), window_seconds=30)["windows"]) == 2
+
+
 def test_what_was_saved_opens_without_remote_code_where_paravox_is(analyse, tmp_path, clip):
     for saver in (analyse, analyse.model):
         folder = tmp_path / type(saver).__name__

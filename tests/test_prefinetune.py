@@ -106,7 +106,7 @@ def test_few_shot_trials_are_run_before_the_next_combination(run, esd_folder, mo
     order = []
     trials, train = prefinetune.run_few_shot_trials, prefinetune.pre_finetune
     monkeypatch.setattr(prefinetune, "run_few_shot_trials", lambda *args: order.append(args[0]) or trials(*args))
-    monkeypatch.setattr(prefinetune, "pre_finetune", lambda *args: order.append(args[4].name) or train(*args))
+    monkeypatch.setattr(prefinetune, "pre_finetune", lambda *args: order.append(args[-1].name) or train(*args))
     run(PRE_FINETUNING_CONFIGS[-1], *options, encoder="whisper")
     assert order == ["none", "turev", "turev", "emodb", "emodb", "emodb+turev", "emodb+turev"]
     table = prefinetune.few_shot.ResultsFile(Path("study/results.sqlite"), {}).table()

@@ -16,7 +16,6 @@ from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
-from paravox.modeling.tasks import Task
 from paravox.recipes.burst2vec import predict, score, train
 from paravox.recipes.corpora.exvo import EMOTIONS
 from paravox.recipes.output_folder import claim_output_folder
@@ -246,13 +245,6 @@ def test_class_weights_that_cannot_be_are_refused(demo_data, tmp_path, kind, wei
         train.main([str(config), *demo_data[1:]])
 
 
-def test_a_class_without_clips_cannot_be_balanced():
-    task = Task("country", "classes", labels=COUNTRIES)
-    assert train.balanced_weights(task, np.array([0, 0, 1, 2, 3, -100])) == [0.625, 1.25, 1.25, 1.25]
-    with pytest.raises(ConfigError, match="'country': Train has no clip of 'USA', which class_weights: balanced needs"):
-        train.balanced_weights(task, np.array([0, 1, 3, -100]))
-
-
 @pytest.fixture
 def augmented_data(demo_data, tmp_path):
     """The demo's options, with augmentation in the YAML."""
@@ -321,6 +313,31 @@ def test_an_output_folder_serves_one_run_at_a_time(demo_data, tmp_path):
 def test_an_encoder_is_named_or_described_not_both(demo_data, tiny_encoder_folders):
     with pytest.raises(ConfigError, match="give one of encoder .*, encoder_config .* and start_from"):
         train.main([*demo_data, "--encoder", str(tiny_encoder_folders["whisper"])])
+    with pytest.raises(ConfigError, match="encoder_settings changes a pre-trained encoder: give encoder"):
+        train.main([*demo_data, "--encoder_settings", '{"dropout": 0.1}'])
+
+
+def test_what_a_run_starts_from_keeps_its_settings(demo_data, tmp_path):
+    saved = tmp_path / "saved"
+    train.main([*demo_data, "--dropout", "0.3", "--output_dir", str(saved)])
+    config = yaml.safe_load(Path(demo_data[0]).read_text())
+    del config["encoder_config"]
+    (tmp_path / "on.yaml").write_text(yaml.safe_dump(config))
+    options = [str(tmp_path / "on.yaml"), *demo_data[1:], "--start_from", str(saved / "model")]
+    train.main(options)
+    assert Burst2VecForMultiTask.from_pretrained(tmp_path / "run" / "model").config.dropout == 0.3
+    assert "`dropout`: 0.3" in (tmp_path / "run" / "model" / "README.md").read_text()
+    options += ["--overwrite_output_dir", "true"]
+    for option, message in (
+        (["--dropout", "0.2"], "dropout is 0.2, but the model of start_from has 0.3, which holds: leave dropout out"),
+        (["--target_rms_db", "-3"], "target_rms_db is -3.0, but the model of start_from has None"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train.main([*options, *option])
+    config["tasks"] = config["tasks"][:2]
+    (tmp_path / "on.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ConfigError, match="start_from .* has the tasks emotion, age, country, in part or whole other"):
+        train.main(options)
 
 
 def test_an_unreadable_clip_stops_the_run_unless_skipped(demo_data, tmp_path, capsys):

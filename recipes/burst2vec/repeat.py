@@ -23,6 +23,7 @@ from paravox.modeling.tasks import Task, parse_tasks
 from paravox.recipes.baselines import constant_predictions
 from paravox.recipes.burst2vec import train
 from paravox.recipes.burst2vec.bootstrap import bootstrap_scores, draw_speakers, interval
+from paravox.recipes.burst2vec.class_weights import unbalanced
 from paravox.recipes.burst2vec.prediction import mean_predictions
 from paravox.recipes.corpora.loading import load_corpus
 from paravox.recipes.output_folder import last_whole_checkpoint
@@ -73,7 +74,7 @@ def run_once(folder: Path, settings: list[str]) -> None:
 def read_corpus(settings: list[str]) -> tuple[list[Task], dict[str, dict[str, np.ndarray]], dict[str, list[str]]]:
     """The tasks, and by split the labels and the speakers."""
     model, data, *_ = parse_settings(train.SETTINGS, settings)
-    tasks = parse_tasks(train.unbalanced(model.tasks))
+    tasks = parse_tasks(unbalanced(model.tasks))
     corpus = load_corpus(data.corpus, data.data_dir, tasks, data.audio)
     labels = {split: {task.name: read_labels(clips, task) for task in tasks} for split, clips in corpus.items()}
     return tasks, labels, {split: [str(name) for name in clips["speaker"]] for split, clips in corpus.items()}

@@ -17,10 +17,10 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.class_weight import compute_class_weight
 from transformers import AutoConfig, set_seed
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 
@@ -29,10 +29,10 @@ from paravox.modeling.configuration_burst2vec import Burst2VecConfig
 from paravox.modeling.encoders import open_checkpoint
 from paravox.modeling.errors import CheckpointError, ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
-from paravox.modeling.losses import UNKNOWN_CLASS
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.recipes.baselines import constant_predictions
+from paravox.recipes.burst2vec.class_weights import unbalanced, weighted
 from paravox.recipes.card_figures import draw_scores
 from paravox.recipes.corpora.audio_cache import AudioCache
 from paravox.recipes.corpora.loading import load_corpus
@@ -64,7 +64,10 @@ class ModelSettings:
     )
     start_from: str | None = field(
         default=None,
-        metadata={"help": "Go on from the weights of a saved model of the same tasks: a folder, or a name on the Hub."},
+        metadata={
+            "help": "Go on from the weights of a saved model of the same tasks, whose settings of this group then hold: a "
+            "folder, or a name on the Hub."
+        },
     )
     encoder: str | None = field(default=None, metadata={"help": "Folder or Hub name of a pre-trained encoder."})
     encoder_settings: dict | None = field(
@@ -155,6 +158,18 @@ class RunSettings:
     overwrite_output_dir: bool = field(default=False, metadata={"help": "Remove an earlier run's checkpoints first."})
 
 
+# Of the settings of a model, those that its config has too.
+CONFIG_FIELDS = (
+    "projection_size",
+    "feature_size",
+    "dropout",
+    "adversarial",
+    "discriminator_weight",
+    "adversarial_weight",
+    "adversarial_scope",
+    "layer_weights",
+    "uncertainty_weighting",
+)
 SETTINGS = (ModelSettings, DataSettings, RunSettings, CardSettings, MultiTaskTrainingArguments)
 
 
@@ -162,7 +177,6 @@ def main(argv: list[str] | None = None) -> dict:
     """Runs the recipe with command line arguments, a YAML file first; gives what results.json holds."""
     started = time.time()
     model_settings, data_settings, run_settings, card_settings, args = parse_settings(SETTINGS, argv)
-    facts = card_facts(card_settings, args, model_settings.encoder, (model_settings, data_settings, run_settings))
     output_dir = Path(args.output_dir)
     resume = find_checkpoint(args)
     claim = claim_output_folder(output_dir, empty=resume is None, overwrite=run_settings.overwrite_output_dir)
@@ -173,6 +187,7 @@ def main(argv: list[str] | None = None) -> dict:
         datasets = build_datasets(data_settings, parse_tasks(unbalanced(model_settings.tasks)), extractor, args.seed)
         tasks = parse_tasks(weighted(model_settings.tasks, datasets["train"].labels))
         model = build_model(model_settings, tasks)
+        facts = card_facts(card_settings, args, model_settings.encoder, (model_settings, data_settings, run_settings))
         results = {"constant": score_constant(tasks, datasets), "seed": args.seed}
         if data_settings.cache_lower_layers:
             datasets = encode_once(model, extractor, datasets, args, data_settings)
@@ -224,48 +239,6 @@ def complete_card(
     write_model_card(folder, "burst2vec.md", model.config, facts)
 
 
-def unbalanced(tasks: list[dict]) -> list[dict]:
-    """The tasks without `class_weights: balanced`, which is worked out from the clips that they are to describe."""
-    return [
-        {key: value for key, value in task.items() if key != "class_weights"} if is_balanced(task) else task
-        for task in tasks
-    ]
-
-
-def is_balanced(task: dict) -> bool:
-    """Whether a task's class weights are to be worked out."""
-    # Anything else that is not as it should be is for parse_tasks to refuse.
-    return isinstance(task, dict) and task.get("kind") == "classes" and task.get("class_weights") == "balanced"
-
-
-def weighted(tasks: list[dict], train_labels: dict[str, np.ndarray]) -> list[dict]:
-    """The tasks with numbers for `class_weights: balanced`: clips over classes times clips of the class, in Train.
-
-    Raises:
-        ConfigError: if Train has no clip of one of the classes.
-    """
-    weighted_tasks = []
-    for task in tasks:
-        if is_balanced(task):
-            task = task | {
-                "class_weights": balanced_weights(*parse_tasks(unbalanced([task])), train_labels[task["name"]])
-            }
-        weighted_tasks.append(task)
-    return weighted_tasks
-
-
-def balanced_weights(task: Task, labels: np.ndarray) -> list[float]:
-    """A weight a class, from class indices `(clips,)`."""
-    known = labels[labels != UNKNOWN_CLASS]
-    for position, label in enumerate(task.labels):
-        if position not in known:
-            raise ConfigError(
-                f"task {task.name!r}: Train has no clip of {label!r}, which class_weights: balanced needs: give numbers, "
-                "or remove the label"
-            )
-    return compute_class_weight("balanced", classes=np.arange(len(task.labels)), y=known).round(4).tolist()
-
-
 def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
     """The feature extractor of a saved model, of a pre-trained encoder, or of one that is described."""
     given = [settings.start_from, settings.encoder, settings.encoder_config]
@@ -277,7 +250,9 @@ def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
     if settings.encoder_settings and settings.encoder is None:
         raise ConfigError("encoder_settings changes a pre-trained encoder: give encoder, or leave it out")
     if settings.start_from is not None:
-        return open_checkpoint(Burst2VecFeatureExtractor.from_pretrained, settings.start_from)
+        extractor = open_checkpoint(Burst2VecFeatureExtractor.from_pretrained, settings.start_from)
+        adopt_setting(settings, "target_rms_db", extractor.target_rms_db)
+        return extractor
     level = {"target_rms_db": settings.target_rms_db}
     if settings.encoder is not None:
         return Burst2VecFeatureExtractor.from_encoder(settings.encoder, **level)
@@ -292,10 +267,8 @@ def build_model(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMulti
         ConfigError: if the saved model has other tasks.
     """
     if settings.start_from is not None:
-        return open_saved(settings.start_from, tasks)
-    names = ("projection_size", "feature_size", "dropout", "adversarial", "discriminator_weight", "adversarial_weight")
-    names += ("adversarial_scope", "layer_weights", "uncertainty_weighting")
-    fields = {name: getattr(settings, name) for name in names} | {"tasks": tasks}
+        return open_saved(settings, tasks)
+    fields = {name: getattr(settings, name) for name in CONFIG_FIELDS} | {"tasks": tasks}
     if settings.encoder is not None:
         return Burst2VecForMultiTask.from_encoder(
             settings.encoder, encoder_settings=settings.encoder_settings, **fields
@@ -303,15 +276,27 @@ def build_model(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMulti
     return Burst2VecForMultiTask(Burst2VecConfig(encoder=AutoConfig.for_model(**settings.encoder_config), **fields))
 
 
-def open_saved(name_or_path: str, tasks: list[Task]) -> Burst2VecForMultiTask:
-    model = Burst2VecForMultiTask.from_pretrained(name_or_path, dtype=torch.float32)
+def open_saved(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMultiTask:
+    model = Burst2VecForMultiTask.from_pretrained(settings.start_from, dtype=torch.float32)
+    for name in CONFIG_FIELDS:
+        adopt_setting(settings, name, getattr(model.config, name))
     if parse_tasks(model.config.tasks) != tasks:
         saved = ", ".join(task["name"] for task in model.config.tasks)
         raise ConfigError(
-            f"start_from {name_or_path!r} has the tasks {saved}, in part or whole other ones than the settings: give the "
+            f"start_from {settings.start_from!r} has the tasks {saved}, in part or whole other ones than the settings: give the "
             "same names, kinds, labels and ranges in the same order"
         )
     return model
+
+
+def adopt_setting(settings: ModelSettings, name: str, saved: Any) -> None:
+    """Puts what a saved model has in the place of a setting; one that was set otherwise would go unheard."""
+    given, default = getattr(settings, name), ModelSettings.__dataclass_fields__[name].default
+    if given not in (default, saved):
+        raise ConfigError(
+            f"{name} is {given!r}, but the model of start_from has {saved!r}, which holds: leave {name} out"
+        )
+    setattr(settings, name, saved)
 
 
 def build_datasets(

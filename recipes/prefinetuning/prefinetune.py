@@ -27,7 +27,7 @@ from paravox.modeling.modeling_prefinetuning import PreFinetuningModel, Wav2Vec2
 from paravox.modeling.tasks import Task
 from paravox.recipes.baselines import constant_predictions
 from paravox.recipes.corpora.audio_cache import AudioCache
-from paravox.recipes.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts, write_model_card
+from paravox.recipes.model_card import CardSettings, ModelCardCallback, card_facts, write_model_card
 from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
 from paravox.recipes.prefinetuning import few_shot
 from paravox.recipes.prefinetuning.corpora import (
@@ -128,8 +128,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
                 print("  the encoder as it is: nothing to train")
             elif not done.is_file():
                 chosen = {corpus: corpora[corpus] for corpus in combination}
-                facts = card_facts(card_settings, args, settings.encoder, (corpora_settings, settings))
-                pre_finetune(chosen, corpora_settings, settings, args, output_dir / name, facts)
+                pre_finetune(chosen, corpora_settings, settings, card_settings, args, output_dir / name)
             if combination:
                 results[name] = json.loads(done.read_text())
             if settings.few_shot_config and is_main:
@@ -176,14 +175,15 @@ def pre_finetune(
     corpora: dict[str, tuple[Task, dict]],
     corpora_settings: CorporaSettings,
     settings: PreFinetuningSettings,
+    card_settings: CardSettings,
     args: PreFinetuningTrainingArguments,
     folder: Path,
-    facts: CardFacts,
 ) -> None:
     """Trains on one combination and leaves model and results in its folder; goes on from a checkpoint that is there."""
     started = time.time()
     args = copy.deepcopy(args)
     args.output_dir = str(folder)
+    facts = card_facts(card_settings, args, settings.encoder, (corpora_settings, settings))
     set_seed(args.seed)
     tasks = [task for task, _ in corpora.values()]
     model = model_around(settings.encoder, tasks, settings.projection_size)
