@@ -6,6 +6,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# How many processes share the tests, a file at a time.
+WORKERS ?= 2
 CODE := benchmarks model_cards modeling paravox recipes tests trainers setup.py
 
 .PHONY: help setup demo test test-all quality style publish bench
@@ -27,7 +29,7 @@ demo: setup  ## Train on synthetic bursts, compare, save, predict: some minutes
 	$(BIN)/python recipes/demo/demo.py --output_dir runs/demo
 
 test: setup  ## The tests that need nothing but this checkout
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests --ignore tests/slow
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests --ignore tests/slow --numprocesses $(WORKERS) --dist loadfile
 
 test-all: setup  ## All tests; those in tests/slow need real recordings and weights in ../shared or PARAVOX_SHARED
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests

@@ -9,6 +9,7 @@ import yaml
 from test_train import write_metadata_corpus
 
 from paravox.recipes.burst2vec import repeat, train
+from paravox.recipes.burst2vec.repeat_figure import draw_repeated_runs
 from paravox.trainers.scoring import score_split
 
 CONFIG = str(Path(train.__file__).parent / "configs" / "real_bursts.yaml")
@@ -22,7 +23,7 @@ def repeated(tmp_path_factory, saved_encoders):
     corpus = write_metadata_corpus(folder / "corpus", tasks)
     command = [CONFIG, "--data_dir", str(corpus), "--encoder", str(saved_encoders["whisper"])]
     command += ["--num_train_epochs", "1", "--heads_first_epochs", "1", "--trainable_encoder_layers", "1"]
-    command += ["--cache_dir", str(folder / "cache"), "--max_batch_seconds", "4"]
+    command += ["--cache_dir", str(folder / "cache"), "--max_batch_seconds", "4", "--logging_steps", "1"]
     command += ["--output_dir", str(folder / "runs"), "--results_file", str(folder / "results.json")]
     calls = []
     run = train.main
@@ -74,6 +75,38 @@ def test_means_differences_and_ensembles_are_those_of_the_runs(repeated):
     expected = score_split(tasks, mean_of_both, labels["test"])
     found = {name: entry["value"] for name, entry in results["ensembles"]["adversarial"]["test"].items()}
     assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_learning_curves_begin_with_the_frozen_head_and_end_with_the_last_epoch(repeated):
+    folder, results, *_ = repeated
+    curves = results["learning_curves"]
+    assert [(curve["name"], curve["seed"]) for curve in curves] == [
+        (name, seed) for seed in (1, 2) for name in ("adversarial", "no_adversarial")
+    ]
+    run = folder / "runs" / "no_adversarial_2"
+    log = json.loads((run / "trainer_state.json").read_text())["log_history"]
+    train = [1 - entry["loss/emotion/joint"] for entry in log if "loss/emotion/joint" in entry]
+    frozen = json.loads((run / "frozen_head" / "results.json").read_text())["val"]["emotion_ccc"]
+    last = next(entry["eval_emotion_ccc"] for entry in log if "eval_emotion_ccc" in entry)
+    assert curves[-1]["val"] == [[0, pytest.approx(frozen, abs=1e-4)], [1, pytest.approx(last, abs=1e-4)]]
+    assert [ccc for _, ccc in curves[-1]["train"]] == pytest.approx(train, abs=1e-4) and train
+
+
+def test_the_figure_shows_every_variant_of_any_corpus(repeated, tmp_path):
+    folder, results, *_ = repeated
+    figures = [folder / "results.png", folder / "results.svg"]
+    assert all(figure.stat().st_size > 10_000 for figure in figures)
+    drawn = figures[1].read_text()
+    # A Test without labels, and no task of intensities: Val is shown, without curves.
+    for kind in ("means", "ensembles"):
+        for variant in results[kind].values():
+            del variant["test"]
+    del results["constant"]["test"]
+    draw_repeated_runs(results | {"learning_curves": []}, tmp_path / "val.json")
+    shown = (tmp_path / "val.svg").read_text()
+    for label in ("frozen head", "-Adv, ensemble", "adversarial, ensemble", "constant"):
+        assert f"<!-- {label} -->" in drawn and f"<!-- {label} -->" in shown
+    assert "<!-- Test: mean" in drawn and "<!-- Val: mean" in shown
 
 
 def test_no_place_of_this_machine_is_written(repeated):

@@ -7,8 +7,9 @@ What is not named here goes to train.py. Every run has its own folder and is ski
 stopped goes on from its last checkpoint. Val chose the epochs; Test is scored once, at the end of each run.
 
 The results file has every run, and over the seeds: the mean of each variant, its difference to the frozen head, and the
-ensemble of its members. The 95 % intervals draw speakers anew, the same ones for all models; they do not hold what other
-seeds would give.
+ensemble of its members; the 95 % intervals draw speakers anew, the same ones for all models, and do not hold what other
+seeds would give. It also has how the CCC of the intensities grew on Train and Val. `.png` and `.svg` of the same name show
+all of it.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from paravox.recipes.burst2vec import train
 from paravox.recipes.burst2vec.bootstrap import bootstrap_scores, draw_speakers, interval
 from paravox.recipes.burst2vec.class_weights import unbalanced
 from paravox.recipes.burst2vec.prediction import mean_predictions
+from paravox.recipes.burst2vec.repeat_figure import draw_repeated_runs
 from paravox.recipes.corpora.loading import load_corpus
 from paravox.recipes.output_folder import last_whole_checkpoint
 from paravox.recipes.settings import parse_settings
@@ -52,11 +54,15 @@ def main(argv: list[str] | None = None) -> dict:
             runs[variant, seed] = folder
             if variant == "no_adversarial" and (folder / FROZEN_HEAD / "results.json").is_file():
                 runs[FROZEN_HEAD, seed] = folder / FROZEN_HEAD
-    results = compare(runs, *read_corpus([arguments.config, *options]))
+    tasks, labels, speakers = read_corpus([arguments.config, *options])
+    results = compare(runs, tasks, labels, speakers)
+    results["learning_curves"] = learning_curves(runs, tasks)
     results["command"] = " ".join(["python recipes/burst2vec/repeat.py", *without_paths(argv or sys.argv[1:])])
     arguments.results_file.parent.mkdir(parents=True, exist_ok=True)
     arguments.results_file.write_text(json.dumps(results, indent=1) + "\n")
     print_scores("Means over the seeds (Val chose the epochs)", shown_rows(results))
+    for path in draw_repeated_runs(results, arguments.results_file):
+        print(f"written: {path}")
     return results
 
 
@@ -122,6 +128,32 @@ def compare(
                 difference = {name: values - means[FROZEN_HEAD][name] for name, values in mean.items()}
                 _note(summary["differences_to_frozen_head"], variant, title, difference)
     return {"runs": list(entries.values()), **summary}
+
+
+def learning_curves(runs: dict[tuple[str, int], Path], tasks: list[Task]) -> list[dict]:
+    """The CCC of the first task of intensities by epoch, of every run that trained the encoder.
+
+    Returns:
+        list of `dict`: `name`, `seed`, `task`, and the points `[epoch, CCC]` of `train`, whose CCC is that of the batches
+        in training mode, and `val`, where epoch 0 is the frozen head that the run began with. Empty without such a task.
+    """
+    task = next((task.name for task in tasks if task.kind == "intensities"), None)
+    curves = []
+    for (variant, seed), folder in runs.items():
+        log = folder / "trainer_state.json"
+        if task is None or variant == FROZEN_HEAD or not log.is_file():
+            continue
+        entries = json.loads(log.read_text())["log_history"]
+        loss, score = f"loss/{task}/joint", f"eval_{task}_ccc"
+        train_points = [(entry["epoch"], 1 - entry[loss]) for entry in entries if loss in entry]
+        val_points = [(entry["epoch"], entry[score]) for entry in entries if score in entry]
+        start = folder / FROZEN_HEAD / "results.json"
+        if start.is_file():
+            val_points.insert(0, (0, json.loads(start.read_text())["val"][f"{task}_ccc"]))
+        points = {"train": train_points, "val": val_points}
+        rounded = {split: [[round(number, 4) for number in point] for point in points[split]] for split in points}
+        curves.append({"name": variant, "seed": seed, "task": task, **rounded})
+    return curves
 
 
 def load_predictions(folder: Path, title: str) -> dict[str, np.ndarray]:
