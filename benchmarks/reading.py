@@ -20,6 +20,7 @@ from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtrac
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.tasks import parse_tasks
 from paravox.recipes.burst2vec import train
+from paravox.recipes.burst2vec.class_weights import unbalanced
 from paravox.recipes.corpora.audio_cache import AudioCache
 from paravox.recipes.corpora.loading import load_corpus
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=800, help="of Train, drawn at random (default %(default)s)")
     parser.add_argument("--trainable_encoder_layers", type=int, default=3, help="(default %(default)s)")
     arguments = parser.parse_args()
-    tasks = parse_tasks(yaml.safe_load(CONFIG.read_text())["tasks"])
+    tasks = parse_tasks(unbalanced(yaml.safe_load(CONFIG.read_text())["tasks"]))
     clips = load_corpus("metadata_csv", arguments.data_dir, tasks)["train"].shuffle(seed=0)
     clips = clips.select(range(min(arguments.clips, len(clips))))
     extractor = Burst2VecFeatureExtractor.from_encoder(arguments.encoder)
