@@ -1,5 +1,6 @@
 """The training recipe: every YAML runs, a run leaves what it says, and wrong settings are refused in one sentence."""
 
+import copy
 import csv
 import json
 import os
@@ -85,7 +86,9 @@ def tiny_encoder_folders(tmp_path_factory, tiny_encoder_configs):
     folders = {}
     for name in ("wav2vec2", "hubert", "whisper"):
         folder = tmp_path_factory.mktemp(name)
-        config = tiny_encoder_configs[{"wav2vec2": "wav2vec2_layer", "hubert": "hubert_layer"}.get(name, name)]
+        config = copy.deepcopy(
+            tiny_encoder_configs[{"wav2vec2": "wav2vec2_layer", "hubert": "hubert_layer"}.get(name, name)]
+        )
         AutoModel.from_config(config).save_pretrained(folder)
         if name == "whisper":
             WhisperFeatureExtractor(feature_size=config.num_mel_bins).save_pretrained(folder)
