@@ -102,6 +102,17 @@ def test_a_run_on_stored_states_ends_with_the_same_weights(make_trainer, make_mo
         torch.testing.assert_close(once.model.state_dict()[name], value, atol=1e-5, rtol=1e-3, msg=name)
 
 
+def test_a_frozen_encoder_runs_in_the_precision_of_the_run(make_trainer, make_model, dataset, tmp_path):
+    pooled = {}
+    for bf16 in (False, True):
+        trainer = make_trainer(make_model(layer_weights=True), trainable_encoder_layers=1, bf16=bf16)
+        stored = trainer.encode_lower_layers(dataset, tmp_path / "states").lower_states
+        pooled[bf16] = trainer.pool_clips(dataset).pooled_states, stored.pooled
+    for exact, half in zip(pooled[False], pooled[True], strict=True):
+        # bfloat16 keeps 8 bits of a number.
+        assert 1e-4 < np.abs(half - exact).max() < 0.1
+
+
 def test_states_are_another_s_where_weights_clips_or_crop_differ(make_trainer, make_model, dataset, tmp_path):
     def folders(model, dataset):
         make_trainer(model, trainable_encoder_layers=1).encode_lower_layers(dataset, tmp_path / "states")

@@ -238,7 +238,7 @@ class MultiTaskTrainer(PublishingTrainer):
         for inputs in dataloader:
             inputs = self._prepare_inputs(inputs)
             index = inputs.pop("index")
-            with torch.no_grad(), self.compute_loss_context_manager():
+            with torch.no_grad(), self.accelerator.autocast():
                 outputs = step(model, inputs)
             index = self._gather_rows(index, padding=-1)
             rows = index >= 0
@@ -317,7 +317,7 @@ class MultiTaskTrainer(PublishingTrainer):
             rows = inputs.pop("index").tolist()
             inputs = self._prepare_inputs(inputs)
             mask = inputs["attention_mask"]
-            with torch.no_grad(), self.compute_loss_context_manager():
+            with torch.no_grad(), self.accelerator.autocast():
                 layers = model.encoder.layer_states(inputs[model.main_input_name], mask)
                 frame_mask = model.encoder.frame_mask(mask, layers[0].shape[1])
                 looked_at = layers if model.pools_every_layer else layers[-1:]
