@@ -31,9 +31,9 @@ from transformers import (
 
 from paravox.modeling.audio import load_audio
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
-from paravox.recipes.prefinetuning.encoding import TRIAL_TASK, Clips, LayerStates, open_checkpoint_model
-from paravox.recipes.prefinetuning.study import StudySettings, TrialClips, draw_clips, read_speakers, trial_seed
-from paravox.recipes.prefinetuning.trials import run_head_trials, run_trained_trial, standardise, trial_model
+from paravox.study.encoding import TRIAL_TASK, Clips, LayerStates, open_checkpoint_model
+from paravox.study.grid import StudySettings, TrialClips, draw_clips, read_speakers, trial_seed
+from paravox.study.trials import run_head_trials, run_trained_trial, standardise, trial_model
 
 EMOTIONS = ["angry", "happy", "neutral", "sad", "surprise"]
 

@@ -18,7 +18,7 @@ import torch
 from timing import record, side_by_side
 from transformers import BatchFeature
 
-from paravox.recipes.burst2vec.prediction import DEFAULT_BATCH_SECONDS, find_audio_files, open_model
+from paravox.inference.prediction import DEFAULT_BATCH_SECONDS, find_audio_files, open_model
 from paravox.recipes.export import export_onnx, largest_difference, open_session, predict_by_session
 from paravox.trainers.sampler import EvaluationBatchSampler
 

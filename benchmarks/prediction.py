@@ -19,9 +19,9 @@ from sklearn.metrics import recall_score
 from timing import record
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForAudioClassification, pipeline
 
+from paravox.inference.prediction import open_model, predict_files
 from paravox.modeling.audio import load_audio
 from paravox.modeling.encoders import WhisperClipEncoder, load_encoder_weights
-from paravox.recipes.burst2vec.prediction import open_model, predict_files
 
 
 def main() -> None:

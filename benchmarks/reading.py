@@ -15,14 +15,14 @@ from pathlib import Path
 import yaml
 from timing import record
 
+from paravox.corpora.audio_cache import AudioCache
+from paravox.corpora.class_weights import unbalanced
+from paravox.corpora.registry import load_corpus
 from paravox.modeling.audio import load_audio
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.tasks import parse_tasks
 from paravox.recipes.burst2vec import train
-from paravox.recipes.burst2vec.class_weights import unbalanced
-from paravox.recipes.corpora.audio_cache import AudioCache
-from paravox.recipes.corpora.loading import load_corpus
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from timing import record
 
+from paravox.corpora.synthetic import write_synthetic_corpus
 from paravox.recipes.burst2vec import train
-from paravox.recipes.corpora.synthetic import write_synthetic_corpus
 
 CONFIG = Path(train.__file__).parent / "configs" / "tiny_demo.yaml"
 EPOCHS = {"all_tasks": 30, "proportional": 12}  # one epoch of the latter draws each clip once for each of three tasks

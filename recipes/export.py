@@ -34,9 +34,9 @@ from torch import nn
 from transformers import BatchFeature
 
 import paravox
+from paravox.inference.prediction import FeatureExtractor, Model, open_model
 from paravox.modeling.errors import CheckpointError, ConfigError
 from paravox.modeling.tasks import Task
-from paravox.recipes.burst2vec.prediction import FeatureExtractor, Model, open_model
 
 # Of two correct ways to add the same float32 numbers; in 0..1.
 TOLERANCE = 1e-4

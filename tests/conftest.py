@@ -11,10 +11,9 @@ import sys
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
 import pytest
-import soundfile
 import torch
+from little_corpora import write_clip
 from transformers import (
     HubertConfig,
     Wav2Vec2Config,
@@ -178,14 +177,6 @@ def labels():
         "age": 20 + 19 * torch.rand(6, generator=generator),
         "country": torch.tensor([0, 3, 1, 2, 3, 1]),
     }
-
-
-def write_clip(path, seed, seconds=0.3, rate=16_000):
-    """A short recording of noise whose colour depends on its seed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(seed)
-    noise = generator.normal(scale=0.1, size=round(rate * seconds))
-    soundfile.write(path, np.cumsum(noise) / 10 if seed % 2 else noise, rate)
 
 
 @pytest.fixture(scope="session")

@@ -23,13 +23,13 @@ from collections import Counter
 from itertools import product
 from pathlib import Path
 
+from paravox.corpora.synthetic import write_synthetic_corpus
+from paravox.evaluation.bias_figure import draw_bias_study
+from paravox.evaluation.bias_measures import age_country_leak, last_quarter, mean_with_error, read_discriminator
+from paravox.evaluation.score_tables import print_scores
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
 from paravox.recipes.burst2vec import train
-from paravox.recipes.burst2vec.bias_figure import draw_bias_study
-from paravox.recipes.burst2vec.bias_measures import age_country_leak, last_quarter, mean_with_error, read_discriminator
 from paravox.recipes.burst2vec.repeat import load_predictions, read_corpus, run_once, without_paths
-from paravox.recipes.corpora.synthetic import write_synthetic_corpus
-from paravox.recipes.tables import print_scores
 
 CONFIG = Path(train.__file__).parent / "configs" / "tiny_demo.yaml"
 NO_ADVERSARIAL = "no_adversarial"

@@ -16,7 +16,7 @@ from huggingface_hub import ModelCard
 from paravox.modeling.errors import CheckpointError, ConfigError
 from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatureExtractor
 from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
-from paravox.recipes.model_card import CardFacts, write_model_card
+from paravox.runs.model_card import CardFacts, write_model_card
 
 
 def main(argv: list[str] | None = None) -> Burst2VecEnsemble:

@@ -15,10 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from paravox.modeling.audio import load_audio
-from paravox.modeling.errors import AudioError, CheckpointError, ConfigError
-from paravox.modeling.tasks import Task, parse_tasks
-from paravox.recipes.burst2vec.prediction import (
+from paravox.inference.prediction import (
     DEFAULT_BATCH_SECONDS,
     SkippingLoader,
     as_records,
@@ -26,6 +23,9 @@ from paravox.recipes.burst2vec.prediction import (
     open_model,
     predict_files,
 )
+from paravox.modeling.audio import load_audio
+from paravox.modeling.errors import AudioError, CheckpointError, ConfigError
+from paravox.modeling.tasks import Task, parse_tasks
 
 SHOWN_LABELS = 3
 

@@ -19,22 +19,22 @@ from pathlib import Path
 
 import numpy as np
 
+from paravox.corpora.class_weights import unbalanced
+from paravox.corpora.registry import load_corpus
+from paravox.evaluation.baselines import constant_predictions
+from paravox.evaluation.bias_measures import FROZEN_HEAD
+from paravox.evaluation.bootstrap import bootstrap_scores, draw_speakers, interval
+from paravox.evaluation.repeated_runs_figure import draw_repeated_runs
+from paravox.evaluation.score_tables import print_scores
+from paravox.inference.prediction import mean_predictions
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
 from paravox.modeling.tasks import Task, parse_tasks
-from paravox.recipes.baselines import constant_predictions
 from paravox.recipes.burst2vec import train
-from paravox.recipes.burst2vec.bootstrap import bootstrap_scores, draw_speakers, interval
-from paravox.recipes.burst2vec.class_weights import unbalanced
-from paravox.recipes.burst2vec.prediction import mean_predictions
-from paravox.recipes.burst2vec.repeat_figure import draw_repeated_runs
-from paravox.recipes.corpora.loading import load_corpus
-from paravox.recipes.output_folder import last_whole_checkpoint
-from paravox.recipes.settings import parse_settings
-from paravox.recipes.tables import print_scores
+from paravox.runs.output_folder import last_whole_checkpoint
+from paravox.runs.settings import parse_settings
 from paravox.trainers.multi_task_dataset import read_labels
 
 VARIANTS = {"adversarial": "true", "no_adversarial": "false"}
-FROZEN_HEAD = "frozen_head"
 
 
 def main(argv: list[str] | None = None) -> dict:

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
+from paravox.corpora.exvo import EMOTIONS
+from paravox.corpora.registry import load_corpus
+from paravox.evaluation.baselines import constant_predictions
+from paravox.evaluation.score_tables import print_scores
+from paravox.inference.prediction import mean_predictions, open_model, predict_dataset, same_tasks
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
-from paravox.recipes.baselines import constant_predictions
-from paravox.recipes.burst2vec.prediction import mean_predictions, open_model, predict_dataset, same_tasks
-from paravox.recipes.corpora.exvo import EMOTIONS
-from paravox.recipes.corpora.loading import load_corpus
-from paravox.recipes.tables import print_scores
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.scoring import score_split
 

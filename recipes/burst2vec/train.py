@@ -24,6 +24,13 @@ import torch
 from transformers import AutoConfig, set_seed
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 
+from paravox.corpora.audio_cache import AudioCache
+from paravox.corpora.class_weights import unbalanced, weighted
+from paravox.corpora.oversampling import oversample
+from paravox.corpora.registry import load_corpus
+from paravox.evaluation.baselines import constant_predictions
+from paravox.evaluation.card_figures import draw_scores
+from paravox.evaluation.score_tables import print_scores
 from paravox.modeling.audio import load_audio
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
 from paravox.modeling.encoders import open_checkpoint
@@ -31,16 +38,9 @@ from paravox.modeling.errors import CheckpointError, ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.tasks import Task, parse_tasks
-from paravox.recipes.baselines import constant_predictions
-from paravox.recipes.burst2vec.class_weights import unbalanced, weighted
-from paravox.recipes.card_figures import draw_scores
-from paravox.recipes.corpora.audio_cache import AudioCache
-from paravox.recipes.corpora.loading import load_corpus
-from paravox.recipes.corpora.oversampling import oversample
-from paravox.recipes.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts, write_model_card
-from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
-from paravox.recipes.settings import parse_settings
-from paravox.recipes.tables import print_scores
+from paravox.runs.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts, write_model_card
+from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
+from paravox.runs.settings import parse_settings
 from paravox.trainers.augmentation import ClipAugmentation
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments

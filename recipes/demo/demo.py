@@ -11,9 +11,9 @@ import shutil
 import time
 from pathlib import Path
 
+from paravox.corpora.synthetic import write_synthetic_corpus
+from paravox.evaluation.score_tables import print_scores
 from paravox.recipes.burst2vec import predict, train
-from paravox.recipes.corpora.synthetic import write_synthetic_corpus
-from paravox.recipes.tables import print_scores
 
 CONFIG = Path(train.__file__).parent / "configs" / "tiny_demo.yaml"
 CLIPS_PER_SPLIT = {"train": 900, "validation": 300, "test": 300}

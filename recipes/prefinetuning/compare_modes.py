@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
+from paravox.corpora.emotion_registry import NO_CORPUS
 from paravox.modeling.errors import ConfigError
-from paravox.recipes.prefinetuning.corpora import NO_CORPUS
-from paravox.recipes.prefinetuning.report_statistics import DRAWS, StudyResults, read_results
+from paravox.study.statistics import DRAWS, StudyResults, read_results
 
 CELL = ["speaker", "emotion", "k", "repetition"]
 

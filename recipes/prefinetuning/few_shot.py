@@ -25,20 +25,20 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
+from paravox.corpora.emotion_registry import NO_CORPUS
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
-from paravox.recipes.prefinetuning.compare_baseline import compare_features, run_dense_trial
-from paravox.recipes.prefinetuning.corpora import NO_CORPUS
-from paravox.recipes.prefinetuning.encoding import (
+from paravox.runs.settings import parse_settings
+from paravox.study.compare_2016 import compare_features, run_dense_trial
+from paravox.study.encoding import (
     Clips,
     LayerStates,
     checkpoint_is_there,
     open_checkpoint_model,
 )
-from paravox.recipes.prefinetuning.engine import EXECUTORS, run_jobs
-from paravox.recipes.prefinetuning.estimate import estimate_seconds
-from paravox.recipes.prefinetuning.results_file import FAILED, LACKING_SHOTS, ResultsFile
-from paravox.recipes.prefinetuning.study import (
+from paravox.study.estimate import estimate_seconds
+from paravox.study.executors import EXECUTORS, run_jobs
+from paravox.study.grid import (
     BASELINES,
     COMPARE_2016,
     StudySettings,
@@ -47,8 +47,8 @@ from paravox.recipes.prefinetuning.study import (
     draw_clips,
     read_speakers,
 )
-from paravox.recipes.prefinetuning.trials import run_head_trials, run_trained_trial, standardise
-from paravox.recipes.settings import parse_settings
+from paravox.study.results_file import FAILED, LACKING_SHOTS, ResultsFile
+from paravox.study.trials import run_head_trials, run_trained_trial, standardise
 
 
 @dataclass

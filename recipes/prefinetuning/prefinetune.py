@@ -20,26 +20,26 @@ from pathlib import Path
 
 from transformers import Wav2Vec2FeatureExtractor, set_seed
 
-from paravox.modeling.audio import load_audio
-from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
-from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
-from paravox.modeling.modeling_prefinetuning import PreFinetuningModel, Wav2Vec2ForPreFinetuning
-from paravox.modeling.tasks import Task
-from paravox.recipes.baselines import constant_predictions
-from paravox.recipes.corpora.audio_cache import AudioCache
-from paravox.recipes.model_card import CardSettings, ModelCardCallback, card_facts, write_model_card
-from paravox.recipes.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
-from paravox.recipes.prefinetuning import few_shot
-from paravox.recipes.prefinetuning.corpora import (
+from paravox.corpora.audio_cache import AudioCache
+from paravox.corpora.emotion_registry import (
     combination_name,
     merge_corpora,
     power_set,
     read_corpus,
     split_clips,
 )
-from paravox.recipes.prefinetuning.encoding import model_around
-from paravox.recipes.settings import parse_settings
-from paravox.recipes.tables import print_scores
+from paravox.evaluation.baselines import constant_predictions
+from paravox.evaluation.score_tables import print_scores
+from paravox.modeling.audio import load_audio
+from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.modeling_prefinetuning import PreFinetuningModel, Wav2Vec2ForPreFinetuning
+from paravox.modeling.tasks import Task
+from paravox.recipes.prefinetuning import few_shot
+from paravox.runs.model_card import CardSettings, ModelCardCallback, card_facts, write_model_card
+from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
+from paravox.runs.settings import parse_settings
+from paravox.study.encoding import model_around
 from paravox.trainers.lower_states import LowerStates
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer, PreFinetuningTrainingArguments

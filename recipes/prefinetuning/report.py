@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from paravox.modeling.errors import ConfigError
-from paravox.recipes.prefinetuning.report_figures import describe_study, draw_figure_2, draw_figure_3, draw_figure_4
-from paravox.recipes.prefinetuning.report_statistics import (
+from paravox.study.figures import describe_study, draw_figure_2, draw_figure_3, draw_figure_4
+from paravox.study.statistics import (
     StudyResults,
     baseline_numbers,
     figure_2_numbers,

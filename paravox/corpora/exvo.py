@@ -1,0 +1,150 @@
+"""The corpus of the ExVo 2022 challenge (HUME-VB), as it is handed out."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+from datasets import DatasetDict
+
+from paravox.modeling.errors import ConfigError, CorpusError
+
+from .faults import SHOWN_OFFENDERS, Faults, check_splits
+from .metadata_csv import as_dataset_dict
+
+logger = logging.getLogger(__name__)
+
+# In the order of the columns of data_info.csv and of the challenge's submissions; the paper lists them by alphabet.
+EMOTIONS = (
+    "Awe",
+    "Excitement",
+    "Amusement",
+    "Awkwardness",
+    "Fear",
+    "Horror",
+    "Distress",
+    "Triumph",
+    "Sadness",
+    "Surprise",
+)
+# In the order in which the challenge numbers them.
+COUNTRIES = ("China", "South Africa", "USA", "Venezuela")
+COUNTRY_NAMES = {name.lower(): name for name in COUNTRIES} | {"united states": "USA"}
+AGES = (20.0, 40.0)
+SPLIT_TITLES = {"train": "train", "val": "validation", "test": "test"}
+PAPER_COUNTS = {"train": 19_990, "validation": 19_396, "test": 19_815}  # Burst2Vec, table 1
+AUDIO_FOLDERS = {"provided": ("wav", "wav_norm"), "raw": ("raw", "webm")}
+AUDIO_SUFFIXES = {"provided": (".wav",), "raw": (".webm", ".wav")}
+
+
+def read_exvo(data_dir: str | Path, audio: str = "provided") -> DatasetDict:
+    """Reads ExVo's tree: `data_info.csv`, at the root or in `baseline/`, and a folder of recordings.
+
+    Both versions of the table are read, with and without `Country_string`, intensities from 0 to 1 or from 1 to 100, and
+    countries by number or name. Test rows have no labels; a later copy has a few, which are kept for scoring only.
+
+    Args:
+        data_dir (`str` or `Path`): the root.
+        audio (`str`, *optional*, defaults to `"provided"`): the processed files of `wav/`, or the `raw` ones of `raw/` or
+            `webm/`, which are WebM and need the `[webm]` extra, or WAV.
+
+    Returns:
+        `datasets.DatasetDict` of `train`, `validation`, `test`: `file_id`, `path`, `speaker`, `split`, ten emotions in 0..1,
+        `age` in years and `country`.
+
+    Raises:
+        ConfigError: if `audio` is neither.
+        CorpusError: one message with everything that is wrong.
+    """
+    if audio not in AUDIO_FOLDERS:
+        raise ConfigError(f"audio {audio!r}: use provided or raw")
+    root = Path(data_dir)
+    tables = [path for path in (root / "data_info.csv", root / "baseline" / "data_info.csv") if path.is_file()]
+    if not tables:
+        raise CorpusError(f"{root} has no data_info.csv, nor has its folder baseline: give ExVo's root")
+    table = tables[0]
+    raw = pd.read_csv(table, dtype=str, keep_default_na=False, na_values=["", "NaN", "nan"])
+    missing = [name for name in ("File_ID", "Split", "Subject_ID", "Country", "Age", *EMOTIONS) if name not in raw]
+    if missing:
+        raise CorpusError(
+            f"{table} lacks the columns {', '.join(missing)} (found {', '.join(raw)}): use the challenge's file"
+        )
+    faults = Faults(table)
+    clips = pd.DataFrame({"file_id": raw["File_ID"].str.strip().str.strip("[]")})
+    clips["speaker"] = raw["Subject_ID"]
+    clips["split"] = raw["Split"].str.strip().str.lower().map(SPLIT_TITLES)
+    faults.add("split that is none of Train, Val, Test", raw.loc[clips["split"].isna(), "Split"].unique().tolist())
+    faults.add("File_ID that is there twice", clips.loc[clips["file_id"].duplicated(), "file_id"].tolist())
+    for emotion, values in _intensities(faults, raw).items():
+        clips[emotion] = values
+    clips["age"] = _ages(faults, raw["Age"])
+    clips["country"] = _countries(faults, raw["Country"])
+    _check_complete(faults, clips)
+    check_splits(faults, clips)
+    clips.insert(1, "path", _find_audio(faults, root, clips["file_id"], audio))
+    faults.raise_if_any()
+    _warn_of_counts(clips)
+    return as_dataset_dict(clips)
+
+
+def _numbers(faults: Faults, values: pd.Series, what: str) -> pd.Series:
+    numbers = pd.to_numeric(values, errors="coerce")
+    faults.add(f"{what} that is not a number", values[values.notna() & numbers.isna()].tolist())
+    return numbers
+
+
+def _intensities(faults: Faults, raw: pd.DataFrame) -> pd.DataFrame:
+    values = pd.DataFrame({emotion: _numbers(faults, raw[emotion], emotion) for emotion in EMOTIONS})
+    if values.max(axis=None) > 1.5:
+        values /= 100
+    for emotion in EMOTIONS:
+        outside = (values[emotion] < 0) | (values[emotion] > 1)
+        faults.add(f"intensity of {emotion} outside 0 to 1 (or 1 to 100)", values.loc[outside, emotion].tolist())
+    return values
+
+
+def _ages(faults: Faults, raw: pd.Series) -> pd.Series:
+    ages = _numbers(faults, raw, "age")
+    faults.add(f"age outside {AGES[0]:g} to {AGES[1]:g} years", ages[(ages < AGES[0]) | (ages > AGES[1])].tolist())
+    return ages
+
+
+def _countries(faults: Faults, raw: pd.Series) -> pd.Series:
+    text = raw.str.strip()
+    numbers = pd.to_numeric(text, errors="coerce")
+    by_number = numbers.map(dict(enumerate(COUNTRIES)))
+    countries = by_number.where(numbers.notna(), text.str.lower().map(COUNTRY_NAMES))
+    strange = text.notna() & countries.isna()
+    faults.add(f"country that is none of 0 to 3 or {', '.join(COUNTRIES)}", text[strange].unique().tolist())
+    return countries.astype(object).where(countries.notna(), None)
+
+
+def _check_complete(faults: Faults, clips: pd.DataFrame) -> None:
+    labelled = clips[clips["split"] != "test"]
+    incomplete = labelled[[*EMOTIONS, "age", "country"]].isna().any(axis=1)
+    faults.add("Train or Val row without all its labels", labelled.loc[incomplete, "file_id"].tolist())
+
+
+def _find_audio(faults: Faults, root: Path, file_ids: pd.Series, audio: str) -> list[str | None]:
+    folders = [root / name for name in AUDIO_FOLDERS[audio] if (root / name).is_dir()]
+    if not folders:
+        names = " or ".join(f"{name}/" for name in AUDIO_FOLDERS[audio])
+        other = "provided" if audio == "raw" else "raw"
+        raise CorpusError(
+            f"{root} has no folder {names} for audio: {audio}: add it, or read the other files by audio: {other}"
+        )
+    # One listing a folder: asking for 59,201 files one by one takes minutes on a network disk.
+    found = {
+        path.stem: path
+        for folder in reversed(folders)
+        for suffix in reversed(AUDIO_SUFFIXES[audio])
+        for path in folder.glob(f"*{suffix}")
+    }
+    faults.add("recording that is not there", [file_id for file_id in file_ids if file_id not in found])
+    return [str(found[file_id].resolve()) if file_id in found else None for file_id in file_ids]
+
+
+def _warn_of_counts(clips: pd.DataFrame) -> None:
+    counts = clips["split"].value_counts().to_dict()
+    differing = [f"{split} {counts.get(split, 0):,} instead of {count:,}" for split, count in PAPER_COUNTS.items()]
+    if counts != PAPER_COUNTS:
+        logger.warning("the counts differ from the paper's: %s", "; ".join(differing[:SHOWN_OFFENDERS]))

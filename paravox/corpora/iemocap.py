@@ -1,0 +1,99 @@
+"""IEMOCAP as it is handed out: five sessions of dialogues, one recording a turn."""
+
+import re
+from pathlib import Path
+
+from datasets import Dataset
+
+from .emotion_corpora import (
+    NO_MAJORITY_CHOICES,
+    as_clips,
+    audio_by_stem,
+    check_choice,
+    emotion_of,
+    list_files,
+    no_clips,
+    warn_about_count,
+    warn_about_some,
+)
+from .faults import Faults
+
+EMOTIONS = {
+    "ang": "anger",
+    "hap": "happiness",
+    "exc": "excitement",
+    "sad": "sadness",
+    "fru": "frustration",
+    "fea": "fear",
+    "sur": "surprise",
+    "oth": "other",
+    "neu": "neutral",
+}
+LABELS = tuple(EMOTIONS.values())
+# No majority among the raters; and disgust, two turns, for which the paper has no label.
+NO_MAJORITY_CODES = ("xxx", "dis")
+PAPER_CLIPS = 10_039
+# The first letter is the actor who wears the markers, the last one the actor who speaks.
+TURN = re.compile(r"Ses(?P<session>\d\d)[FM]_.+_(?P<actor>[FM])\d{3}")
+
+
+def read_iemocap(data_dir: str, no_majority: str = "drop") -> Dataset:
+    """Reads IEMOCAP's tree: `Session*/dialog/EmoEvaluation/*.txt` and the recordings of turns in `Session*/sentences/wav/`.
+
+    The whole corpus has 7,530 clips with one of the nine emotions; the paper's 10,039 include 2,509 others.
+
+    Args:
+        data_dir (`str`): `IEMOCAP_full_release`, or a folder around it.
+        no_majority (`str`, *optional*, defaults to `"drop"`): what becomes of turns coded `xxx` and `dis`: they are left
+            out; `"other"` counts them as `other`; `"keep"` makes either code a label, eleven in all.
+
+    Returns:
+        `datasets.Dataset` of `path`, `speaker` (`01F`), `emotion` and `session` (`01`), by path.
+
+    Raises:
+        ConfigError: if `no_majority` is none of these.
+        CorpusError: one message with everything that is wrong, or if there is no clip.
+    """
+    check_choice("no_majority", no_majority, NO_MAJORITY_CHOICES)
+    root = Path(data_dir).resolve()
+    files = list_files(root)
+    faults = Faults(root)
+    # The folders inside EmoEvaluation repeat the same turns for each rater.
+    tables = [path for path in files if path.parent.name == "EmoEvaluation" and path.suffix == ".txt"]
+    codes = _read_codes(faults, tables)
+    audio = audio_by_stem(faults, files)
+    faults.add("labelled turn without recording", [turn for turn in codes if turn not in audio])
+    faults.raise_if_any()
+    unlabelled = [name for name in audio if TURN.fullmatch(name) and name not in codes]
+    warn_about_some("IEMOCAP", "turn without label, left out", unlabelled)
+    rows = []
+    for turn, code in codes.items():
+        if emotion := emotion_of(code, EMOTIONS, no_majority):
+            session, actor = TURN.fullmatch(turn).group("session", "actor")
+            clip = {"path": str(audio[turn]), "speaker": session + actor, "emotion": emotion, "session": session}
+            rows.append(clip)
+    if not rows:
+        raise no_clips(
+            root, "turn with an emotion in Session*/dialog/EmoEvaluation/*.txt", "give the folder IEMOCAP_full_release"
+        )
+    warn_about_count("IEMOCAP", len(rows), PAPER_CLIPS)
+    return as_clips(rows)
+
+
+def _read_codes(faults: Faults, tables: list[Path]) -> dict[str, str]:
+    codes: dict[str, str] = {}
+    for table in tables:
+        for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
+            # All other lines are the header and what the single raters said.
+            if not line.startswith("["):
+                continue
+            fields = [field.strip() for field in line.split("\t")]
+            if len(fields) != 4 or not TURN.fullmatch(fields[1]):
+                faults.add("line that is not [time], turn, code, [values]", [f"{table.name}: {line}"])
+                continue
+            _, turn, code, _ = fields
+            if code not in EMOTIONS and code not in NO_MAJORITY_CODES:
+                faults.add(f"emotion code that is none of {', '.join((*EMOTIONS, *NO_MAJORITY_CODES))}", [code])
+            if codes.setdefault(turn, code) != code:
+                faults.add("turn with two labels", [turn])
+    return codes

@@ -1,0 +1,93 @@
+"""Any corpus as a folder with `metadata.csv`, as `audiofolder` reads it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset, DatasetDict
+
+from paravox.modeling.errors import CorpusError
+from paravox.modeling.tasks import Task
+
+from .faults import SPLITS, Faults, check_files, check_labels, check_splits
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "development": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
+    "test": "test",
+}
+SPLIT_SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
+
+
+def read_metadata_csv(data_dir: str | Path, tasks: list[Task], seed: int = 0) -> DatasetDict:
+    """Reads a folder with `metadata.csv`: `file_name`, `speaker`, `split` and a column per label; empty means unknown.
+
+    Without a column `split`, speakers are dealt out to Train, Val and Test by the seed. Without a column `speaker`, every
+    clip counts as a speaker of its own.
+
+    Args:
+        data_dir (`str` or `Path`): the folder; file names are relative to it.
+        tasks (list of [`Task`]): decide which columns are needed and what they may hold.
+        seed (`int`, *optional*, defaults to 0): of the split, where the corpus has none.
+
+    Returns:
+        `datasets.DatasetDict` of `train`, `validation`, `test`, whichever there are: columns `path`, `speaker`, `split`
+        and all others of the file.
+
+    Raises:
+        CorpusError: one message with everything that is wrong.
+    """
+    folder = Path(data_dir)
+    table = folder / "metadata.csv"
+    if not table.is_file():
+        raise CorpusError(f"{folder} has no metadata.csv: give the folder that holds it, with a column file_name")
+    try:
+        clips = pd.read_csv(table, dtype=str, keep_default_na=False, na_values=[""])
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise CorpusError(
+            f"{table} is not a csv file that can be read ({error}): save it with commas in UTF-8"
+        ) from None
+    if "file_name" not in clips:
+        raise CorpusError(f"{table} has no column file_name (found {', '.join(clips)}): add it")
+    if clips.empty:
+        raise CorpusError(f"{table} lists no clip: add rows")
+    faults = Faults(table)
+    if "speaker" not in clips:
+        clips["speaker"] = clips["file_name"]
+    if "split" in clips:
+        splits = clips["split"].str.strip().str.lower().map(SPLIT_NAMES)
+        faults.add("split that is none of train, validation, test", clips.loc[splits.isna(), "split"].unique().tolist())
+        clips["split"] = splits
+    else:
+        clips["split"] = split_by_speaker(clips["speaker"], seed)
+    check_files(faults, folder, clips["file_name"])
+    check_splits(faults, clips)
+    check_labels(faults, clips, tasks)
+    faults.raise_if_any()
+    clips.insert(0, "path", [str((folder / name).resolve()) for name in clips.pop("file_name")])
+    return as_dataset_dict(clips)
+
+
+def split_by_speaker(speakers: pd.Series, seed: int) -> pd.Series:
+    """Deals speakers out to the splits, so that about 70, 15 and 15 % of them land in Train, Val and Test."""
+    names = np.array(sorted(speakers.unique()))
+    order = np.random.default_rng(seed).permutation(names)
+    bounds = np.round(np.cumsum(list(SPLIT_SHARES.values()))[:-1] * len(names)).astype(int)
+    parts = np.split(order, bounds)
+    split_of = {name: split for split, part in zip(SPLIT_SHARES, parts, strict=True) for name in part}
+    return speakers.map(split_of)
+
+
+def as_dataset_dict(clips: pd.DataFrame) -> DatasetDict:
+    """A table with a column `split` as one dataset a split."""
+    parts = {split: clips[clips["split"] == split] for split in SPLITS}
+    return DatasetDict(
+        {split: Dataset.from_pandas(part, preserve_index=False) for split, part in parts.items() if len(part)}
+    )

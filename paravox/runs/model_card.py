@@ -1,0 +1,280 @@
+"""The card of a model: what it predicts, what it must not be used for, how well it does, and how it was made."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, field, fields
+from enum import Enum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from transformers import TrainerCallback, TrainingArguments
+
+import paravox
+from paravox import model_cards
+from paravox.evaluation.card_figures import draw_training_curves
+from paravox.modeling.errors import ConfigError
+from paravox.modeling.tasks import Task, parse_tasks
+from paravox.trainers.publishing import MODEL_FOLDER
+
+PIPELINE_TAG = "audio-classification"
+CORPUS_KEYS = {"name", "what", "license", "url", "hub_id"}
+SPLIT_NAMES = {"val": "validation", "test": "test"}
+METRIC_NAMES = {"ccc": "CCC", "uar": "UAR (macro recall)", "mae": "mean absolute error"}
+_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "huggingface_hub", "numpy")
+
+
+# No part of how a model was made: places of this machine, names and secrets of the Hub, what a run prints and keeps.
+_NOT_ON_A_CARD = re.compile(
+    "data_dir|cache_dir|output_dir|encoder$|start_from|results_file|resume|overwrite|hub_|push_to_hub|card_|logging|report_to|"
+    "save_|run_name|dataloader|tasks$|num_workers|disable_tqdm|log_|accelerator_config|debug|do_eval|_checkpointing|few_shot|local_rank"
+)
+
+
+@dataclass
+class CardSettings:
+    """The model's card: what only you know."""
+
+    card_base_model: str | None = field(
+        default=None, metadata={"help": "Hub name of the encoder, where encoder is a folder of yours."}
+    )
+    card_corpora: list[dict] = field(
+        default_factory=list,
+        metadata={"help": "The corpora trained on, each with name and, where known, what, license, url and hub_id."},
+    )
+    card_license: str | None = field(
+        default=None, metadata={"help": "Licence of the weights, by the Hub's name for it, such as cc-by-nc-4.0."}
+    )
+    card_synthetic: bool = field(default=False, metadata={"help": "All that was trained on is synthetic."})
+
+    def __post_init__(self) -> None:
+        for corpus in self.card_corpora:
+            if not isinstance(corpus, dict) or "name" not in corpus or not corpus.keys() <= CORPUS_KEYS:
+                raise ConfigError(
+                    f"card_corpora holds {corpus!r}: give each a name and any of what, license, url and hub_id"
+                )
+
+
+@dataclass
+class CardFacts:
+    """What a card says that neither the model nor the log knows.
+
+    Args:
+        repo_id (`str`): under which name the model is used.
+        base_model (`str` or list of `str`, *optional*): the encoder, or the members' encoders, by Hub name.
+        corpora (list of `dict`): each with `name` and, where known, `what`, `license`, `url` and, if it is on the Hub,
+            `hub_id`.
+        license (`str`, *optional*): of the weights, as the Hub calls it.
+        synthetic (`bool`): whether all that was trained on is synthetic.
+        settings (`dict`): what differs from the defaults.
+        default_settings (`dict`): what does not.
+        scores (`dict`): by row, split (`val`, `test`) and metric; the last row is the model's.
+        figures (list of `dict`): each with `title` and `file`, a name in `figures/`.
+    """
+
+    repo_id: str
+    base_model: str | list[str] | None = None
+    corpora: list[dict[str, str]] = field(default_factory=list)
+    license: str | None = None
+    synthetic: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    default_settings: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    figures: list[dict[str, str]] = field(default_factory=list)
+
+
+def card_facts(card: CardSettings, args: TrainingArguments, encoder: str | None, groups: Iterable[Any]) -> CardFacts:
+    """What is known of a model before it trains.
+
+    Args:
+        card ([`CardSettings`]).
+        args ([`TrainingArguments`]): its settings are listed only where they differ from the defaults.
+        encoder (`str`, *optional*): folder or Hub name of the encoder.
+        groups: the recipe's other dataclasses of settings.
+    """
+    differing: dict[str, Any] = {}
+    default: dict[str, Any] = {}
+    for group in (*groups, args):
+        for setting in fields(group):
+            if not setting.init or _NOT_ON_A_CARD.search(setting.name):
+                continue
+            value = getattr(group, setting.name)
+            value = value.value if isinstance(value, Enum) else value
+            usual = setting.default if setting.default_factory is MISSING else setting.default_factory()
+            usual = usual.value if isinstance(usual, Enum) else usual
+            if value != usual:
+                differing[setting.name] = value
+            elif group is not args:
+                default[setting.name] = value
+    base_model = card.card_base_model
+    if base_model is None and encoder is not None and not Path(encoder).exists():
+        base_model = encoder
+    return CardFacts(
+        repo_id=args.hub_model_id or Path(args.output_dir).absolute().name,
+        base_model=base_model,
+        corpora=card.card_corpora,
+        license=card.card_license,
+        synthetic=card.card_synthetic,
+        settings=differing,
+        default_settings=default,
+    )
+
+
+class ModelCardCallback(TrainerCallback):
+    """Keeps the card in `output_dir/model/` up to date: with every push, and at the end of training.
+
+    Args:
+        config: the model's.
+        facts ([`CardFacts`]): free to be completed while it trains.
+        template (`str`, *optional*, defaults to `"burst2vec.md"`): one of `model_cards/`.
+    """
+
+    def __init__(self, config: Any, facts: CardFacts, template: str = "burst2vec.md") -> None:
+        self.config = config
+        self.facts = facts
+        self.template = template
+
+    def on_push_begin(self, args, state, control, **kwargs) -> None:
+        self.write(args, state)
+
+    def on_train_end(self, args, state, control, **kwargs) -> None:
+        self.write(args, state)
+
+    def write(self, args: Any, state: Any) -> None:
+        """Writes the card with what is known by now; until there are scores, with those of the last evaluation."""
+        if not state.is_world_process_zero:
+            return
+        folder = Path(args.output_dir) / MODEL_FOLDER
+        curves = {"title": "Training curves", "file": "training_curves.png"}
+        if (
+            draw_training_curves(state.log_history, folder / "figures" / curves["file"])
+            and curves not in self.facts.figures
+        ):
+            self.facts.figures.append(curves)
+        interim = {} if self.facts.scores else last_evaluation(state.log_history)
+        write_model_card(folder, self.template, self.config, self.facts, interim)
+
+
+def last_evaluation(log_history: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """The scores of the last evaluation while training, as `scores` of [`CardFacts`]."""
+    for entry in reversed(log_history):
+        scores = {
+            name.removeprefix("eval_"): value
+            for name, value in entry.items()
+            if name.startswith("eval_") and name.endswith(("_ccc", "_uar", "_mae", "s_mtl"))
+        }
+        if scores:
+            return {f"at step {entry['step']}": {"val": scores}}
+    return {}
+
+
+def write_model_card(
+    folder: Path,
+    template: str,
+    config: Any,
+    facts: CardFacts,
+    interim: dict[str, dict[str, dict[str, float]]] | None = None,
+) -> Path:
+    """Writes `README.md`, and `.eval_results/` for corpora that are on the Hub, into the folder of a model.
+
+    Args:
+        folder (`Path`): made if it is not there.
+        template (`str`): one of `model_cards/`.
+        config: the model's.
+        facts ([`CardFacts`]).
+        interim (`dict`, *optional*): scores of a model that still trains, shown where there are no others.
+
+    Returns:
+        `Path`: of the card.
+    """
+    scores = facts.scores or interim or {}
+    columns = list(dict.fromkeys((split, name) for row in scores.values() for split in row for name in row[split]))
+    shown = {row: [splits.get(split, {}).get(name) for split, name in columns] for row, splits in scores.items()}
+    environment = Environment(
+        loader=FileSystemLoader(Path(model_cards.__file__).parent),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    tasks = parse_tasks(config.tasks)
+    text = environment.get_template(template).render(
+        vars(facts)
+        | {
+            "metadata": f"---\n{card_metadata(tasks, facts).to_yaml()}\n---",
+            "name": facts.repo_id.split("/")[-1],
+            "corpora": [dict.fromkeys(CORPUS_KEYS) | corpus for corpus in facts.corpora],
+            "tasks": tasks,
+            "adversarial": getattr(config, "adversarial", None),
+            "members": getattr(config, "members", []),
+            "scores": shown,
+            "score_columns": [f"{split} {name.replace('_', ' ')}" for split, name in columns],
+            "validation_only": not facts.scores,
+            "versions": {"paravox": paravox.__version__} | {package: version(package) for package in _PACKAGES},
+        }
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    ModelCard(text).save(folder / "README.md")
+    write_eval_results(folder / ".eval_results", facts)
+    return folder / "README.md"
+
+
+def card_metadata(tasks: list[Task], facts: CardFacts) -> ModelCardData:
+    """The card's front matter, with the model's scores as `model-index`."""
+    kinds = sorted({task.kind for task in tasks})
+    return ModelCardData(
+        license=facts.license,
+        library_name="transformers",
+        pipeline_tag=PIPELINE_TAG,
+        tags=["paravox", "speech-emotion-recognition", *kinds, *(["synthetic"] if facts.synthetic else [])],
+        base_model=facts.base_model,
+        datasets=[corpus["hub_id"] for corpus in facts.corpora if corpus.get("hub_id")] or None,
+        model_name=facts.repo_id.split("/")[-1],
+        eval_results=list(_eval_results(facts)) or None,
+    )
+
+
+def _eval_results(facts: CardFacts) -> Iterable[EvalResult]:
+    names = ", ".join(corpus["name"] for corpus in facts.corpora) or "the corpus that it was trained on"
+    hub_ids = [corpus.get("hub_id") for corpus in facts.corpora]
+    for split, name, value in _model_scores(facts):
+        yield EvalResult(
+            task_type=PIPELINE_TAG,
+            # The Hub wants an identifier even where the corpus is not there.
+            dataset_type=hub_ids[0] if len(hub_ids) == 1 and hub_ids[0] else "local",
+            dataset_name=names,
+            dataset_split=SPLIT_NAMES[split],
+            metric_type=name.rpartition("_")[2] if name != "s_mtl" else name,
+            # The Hub joins what is of one corpus and split: only here is room for the task.
+            metric_name=_metric_title(name),
+            metric_value=round(value, 4),
+        )
+
+
+def _metric_title(name: str) -> str:
+    task, _, metric = name.rpartition("_")
+    return "S_MTL" if name == "s_mtl" else f"{task}: {METRIC_NAMES[metric]}"
+
+
+def write_eval_results(folder: Path, facts: CardFacts) -> None:
+    """The scores in the Hub's newer form, one file for each corpus that is on the Hub, if the scores are of it alone."""
+    hub_ids = [corpus.get("hub_id") for corpus in facts.corpora]
+    if len(hub_ids) != 1 or not hub_ids[0]:
+        return
+    entries = [
+        EvalResultEntry(dataset_id=hub_ids[0], task_id=name, value=round(value, 4))
+        for split, name, value in _model_scores(facts)
+        if split == "test"
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{hub_ids[0].replace('/', '--')}.yaml"
+    file.write_text(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False))
+
+
+def _model_scores(facts: CardFacts) -> Iterable[tuple[str, str, float]]:
+    """Split, name and value of each score of the model, which is the last row."""
+    for split, scores in (list(facts.scores.values())[-1] if facts.scores else {}).items():
+        for name, value in scores.items():
+            yield split, name, value

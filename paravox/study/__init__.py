@@ -1,0 +1,1 @@
+"""The few-shot study: its grid, draws, trials, encoding, executors, results file, statistics and figures."""

@@ -1,0 +1,119 @@
+"""ExVo's tree in all its variants."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from paravox.corpora.exvo import COUNTRIES, EMOTIONS, read_exvo
+from paravox.modeling.errors import ConfigError, CorpusError
+
+
+@pytest.fixture
+def table():
+    """Two Train, one Val and two Test rows; the last Test row has labels, as a later copy has."""
+    frame = pd.DataFrame(
+        {
+            "File_ID": [f"[{number:05d}]" for number in range(5)],
+            "Split": ["Train", "Train", "Val", "Test", "Test"],
+            "Subject_ID": ["Speaker_1", "Speaker_1", "Speaker_2", None, "Speaker_3"],
+            "Country": [0, 2, 3, None, 1],
+            "Age": [20.5, 39.9, 31.5, None, 25.0],
+        }
+    )
+    for number, emotion in enumerate(EMOTIONS):
+        frame[emotion] = [float(number == 0), float(number == 1), float(number == 2), np.nan, float(number == 3)]
+    return frame
+
+
+@pytest.fixture
+def write(tmp_path):
+    def run(table, folder=".", audio=("wav", ".wav")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        table.to_csv(tmp_path / folder / "data_info.csv", index=False)
+        (tmp_path / audio[0]).mkdir(exist_ok=True)
+        for name in table["File_ID"]:
+            (tmp_path / audio[0] / f"{name.strip('[]')}{audio[1]}").touch()
+        return tmp_path
+
+    return run
+
+
+def test_rows_land_where_they_belong(write, table):
+    corpus = read_exvo(write(table))
+    assert {split: len(clips) for split, clips in corpus.items()} == {"train": 2, "validation": 1, "test": 2}
+    train = corpus["train"].to_pandas()
+    assert train["file_id"].tolist() == ["00000", "00001"] and train["country"].tolist() == ["China", "USA"]
+    assert train["age"].tolist() == [20.5, 39.9] and train["Awe"].tolist() == [1.0, 0.0]
+    assert all(path.endswith(f"wav/{name}.wav") for path, name in zip(train["path"], train["file_id"], strict=True))
+    # A labelled Test row stays in Test.
+    assert corpus["test"]["country"][:] == [None, "South Africa"]
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        lambda table: table.assign(Country=[COUNTRIES[0], "United States", " venezuela ", None, "south africa"]),
+        lambda table: table.assign(Country_string="whatever")[
+            [*table.columns[:4], "Country_string", *table.columns[4:]]
+        ],
+        lambda table: table.assign(**{emotion: table[emotion] * 100 for emotion in EMOTIONS}),
+    ],
+    ids=["countries by name", "newer columns", "intensities to 100"],
+)
+def test_variants_of_the_table_read_alike(write, table, variant):
+    expected = read_exvo(write(table))
+    found = read_exvo(write(variant(table)))
+    for split, clips in expected.items():
+        pd.testing.assert_frame_equal(found[split].to_pandas(), clips.to_pandas())
+
+
+def test_the_table_may_lie_in_baseline(write, table):
+    assert len(read_exvo(write(table, folder="baseline"))["train"]) == 2
+
+
+@pytest.mark.parametrize("audio", [("raw", ".webm"), ("webm", ".webm"), ("raw", ".wav"), ("webm", ".wav")])
+def test_raw_files_are_found(write, table, audio):
+    paths = read_exvo(write(table, audio=audio), audio="raw")["train"]["path"][:]
+    assert paths[0].endswith(f"{audio[0]}/00000{audio[1]}")
+
+
+def test_missing_audio_is_named(write, table):
+    root = write(table)
+    with pytest.raises(CorpusError, match="no folder raw/ or webm/.*audio: provided"):
+        read_exvo(root, audio="raw")
+    (root / "wav" / "00001.wav").unlink()
+    with pytest.raises(CorpusError, match="recording that is not there: 1 .00001"):
+        read_exvo(root)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Country": [0, 9, 3, None, 1]}, "country that is none of 0 to 3"),
+        ({"Age": [20.5, 50, 31.5, None, 25]}, "age outside 20 to 40 years: 1 .50"),
+        ({"Age": [20.5, None, 31.5, None, 25]}, "Train or Val row without all its labels: 1 .00001"),
+        ({"Split": ["Train", "Dev", "Val", "Test", "Test"]}, "split that is none of Train, Val, Test: 1 .Dev"),
+        ({"Subject_ID": ["Speaker_1", "Speaker_2", "Speaker_2", None, None]}, "speaker in more than one split"),
+        ({"File_ID": ["[0]", "[0]", "[1]", "[2]", "[3]"]}, "File_ID that is there twice"),
+    ],
+)
+def test_what_is_wrong_is_named(write, table, change, message):
+    with pytest.raises(CorpusError, match=message):
+        read_exvo(write(table.assign(**change)))
+
+
+def test_a_missing_column_file_or_kind_of_audio(write, table, tmp_path):
+    with pytest.raises(CorpusError, match="has no data_info.csv"):
+        read_exvo(tmp_path)
+    with pytest.raises(CorpusError, match="lacks the columns Age"):
+        read_exvo(write(table.drop(columns="Age")))
+    with pytest.raises(ConfigError, match="audio 'loud': use provided or raw"):
+        read_exvo(tmp_path, audio="loud")
+
+
+def test_other_counts_than_the_papers_are_a_warning(write, table, caplog):
+    with caplog.at_level(logging.WARNING):
+        read_exvo(write(table))
+    assert "train 2 instead of 19,990" in caplog.text

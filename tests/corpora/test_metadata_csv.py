@@ -1,0 +1,122 @@
+"""A folder with metadata.csv: what is read, and one message for all that is wrong."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from paravox.corpora.metadata_csv import read_metadata_csv
+from paravox.modeling.errors import CorpusError
+from paravox.modeling.tasks import parse_tasks
+
+TASKS = parse_tasks(
+    [
+        {"name": "emotion", "kind": "intensities", "labels": ["Awe", "Fear"]},
+        {"name": "age", "kind": "scalar", "range": [7, 81], "unit": "years"},
+        {"name": "origin", "kind": "classes", "labels": ["Dutch", "English"]},
+    ]
+)
+
+
+@pytest.fixture
+def rows():
+    return [
+        {
+            "file_name": "a/0.wav",
+            "speaker": "p",
+            "split": "Train",
+            "Awe": 1,
+            "Fear": 0.5,
+            "age": None,
+            "origin": "Dutch",
+        },
+        {
+            "file_name": "a/1.wav",
+            "speaker": "q",
+            "split": "train",
+            "Awe": None,
+            "Fear": None,
+            "age": 30,
+            "origin": "English",
+        },
+        {"file_name": "a/2.wav", "speaker": "r", "split": "dev", "Awe": 0, "Fear": 0, "age": 81, "origin": None},
+        {"file_name": "a/3.wav", "speaker": "s", "split": "test", "Awe": 0, "Fear": 0, "age": 7, "origin": "Dutch"},
+    ]
+
+
+@pytest.fixture
+def read(tmp_path):
+    def run(rows, drop=()):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        for number in range(len(rows)):
+            soundfile.write(tmp_path / "a" / f"{number}.wav", np.zeros(800), 16_000)
+        pd.DataFrame(rows).drop(columns=list(drop)).to_csv(tmp_path / "metadata.csv", index=False)
+        return read_metadata_csv(tmp_path, TASKS)
+
+    return run
+
+
+def test_splits_paths_and_unknown_labels(read, rows, tmp_path):
+    corpus = read(rows)
+    assert {split: len(clips) for split, clips in corpus.items()} == {"train": 2, "validation": 1, "test": 1}
+    assert corpus["train"]["path"][:] == [str(tmp_path / "a" / "0.wav"), str(tmp_path / "a" / "1.wav")]
+    assert corpus["train"]["origin"][:] == ["Dutch", "English"] and corpus["validation"]["origin"][:] == [None]
+    assert np.isnan(corpus["train"]["age"][0] or np.nan) and corpus["train"]["age"][1] == 30
+
+
+def test_without_splits_speakers_are_dealt_out(read, rows):
+    many = [row | {"file_name": f"a/{n}.wav", "speaker": f"s{n // 2}"} for n, row in enumerate(rows * 10)]
+    corpus = read(many, drop=["split"])
+    speakers = {split: set(clips["speaker"]) for split, clips in corpus.items()}
+    assert sum(map(len, speakers.values())) == len(set.union(*speakers.values())) == 20
+    assert len(speakers["train"]) == 14
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"origin": "Danish"}, "label of 'origin' that is none of Dutch, English: 1 .Danish"),
+        ({"age": 99}, "value of 'age' outside 7 to 81: 1 .99"),
+        ({"age": "old"}, "value of 'age' that is not a number: 1 .old"),
+        ({"Awe": 1.5}, "value of 'Awe' outside 0 to 1"),
+        ({"file_name": "a/1.wav"}, "file named twice: 1 .a/1.wav"),
+        ({"file_name": "a/9.wav"}, "file that is not there: 1 .a/9.wav"),
+        ({"file_name": "../0.wav"}, "path that leaves the folder: 1 .../0.wav"),
+        ({"split": "holdout"}, "split that is none of train, validation, test: 1 .holdout"),
+        ({"speaker": "r"}, "speaker in more than one split: 1 .r"),
+        ({"origin": "English"}, "class of 'origin' that never occurs in Train: 1 .Dutch"),
+    ],
+)
+def test_what_is_wrong_is_named(read, rows, change, message):
+    rows[0] |= change
+    with pytest.raises(CorpusError, match=message):
+        read(rows)
+
+
+def test_all_faults_come_in_one_message_with_three_offenders_each(read, rows):
+    bad = rows + [rows[1] | {"file_name": f"a/x{n}.wav", "age": 100 + n} for n in range(5)]
+    with pytest.raises(
+        CorpusError, match=r"file that is not there: 5 \(a/x0.wav, a/x1.wav, a/x2.wav\); .*age.*: 5 \(100"
+    ):
+        read(bad)
+
+
+def test_a_missing_column_and_a_task_without_labels(read, rows):
+    with pytest.raises(CorpusError, match="missing column of task 'age': 1 .age"):
+        read(rows, drop=["age"])
+    for row in rows:
+        row["age"] = None
+    with pytest.raises(CorpusError, match="task without labels in Train: 1 .age"):
+        read(rows)
+
+
+def test_train_without_clips(read, rows):
+    for row in rows:
+        row["split"] = "test"
+    with pytest.raises(CorpusError, match="split without clips: 1 .train"):
+        read(rows)
+
+
+def test_a_folder_without_the_file(tmp_path):
+    with pytest.raises(CorpusError, match="has no metadata.csv"):
+        read_metadata_csv(tmp_path, TASKS)

@@ -1,0 +1,350 @@
+"""The study's engine: a trial is the same alone, in the grid, in any order, on any executor, and after a kill."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from paravox.modeling.audio import load_audio
+from paravox.modeling.errors import CheckpointError, ConfigError
+from paravox.recipes.prefinetuning import few_shot, prefinetune
+from paravox.study.encoding import (
+    Clips,
+    LayerStates,
+    equal_lower_layers,
+    open_checkpoint_model,
+)
+from paravox.study.grid import StudySettings, Trial, draw_clips, read_speakers, trial_seed
+from paravox.study.results_file import ResultsFile
+from paravox.study.trials import run_head_trials, standardise, trial_model
+
+CONFIGS = Path(few_shot.__file__).parent / "configs"
+FEW_SHOT_CONFIGS = [CONFIGS / f"{name}.yaml" for name in ("paper_few_shot", "open_few_shot", "open_few_shot_full")]
+STUDY = ["--corpora", "emodb", "turev", "--speakers", "0001", "0011", "--emotions", "angry", "happy"]
+STUDY += ["--shots", "2", "4", "8", "--repetitions", "2"]
+HEAD = ["--mode", "head", "--threads", "1"]
+FULL = ["--mode", "full", "--max_epochs", "3", "--learning_rate", "0.003", "--patience", "2", "--threads", "1"]
+SMALL = ["--only", "checkpoint=none,emodb+turev", "k=2", "emotion=angry"]
+# What a trial must give again: its best epoch and its prediction on every clip.
+RESULT = ["best_epoch", "epochs", "predictions", "macro_f1", "evaluation_macro_f1", "status"]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory, open_corpora, saved_encoders):
+    """Tiny checkpoints of all combinations of two corpora, their lower layer frozen."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    options = ["--data_dir", str(open_corpora), "--encoder", str(saved_encoders["whisper"]), "--output_dir", folder]
+    options += ["--corpora", "emodb", "turev", "--max_steps", "4", "--save_strategy", "no", "--use_cpu", "true"]
+    options += ["--trainable_encoder_layers", "1", "--cache_dir", folder / "cache", "--encoder_learning_rate", "0.01"]
+    prefinetune.main([str(CONFIGS / "open_corpora.yaml"), *map(str, options), "--power_set"])
+    return folder
+
+
+@pytest.fixture
+def places(checkpoints, esd_folder, saved_encoders):
+    where = {"--data_dir": esd_folder, "--encoder": saved_encoders["whisper"], "--checkpoints_dir": checkpoints}
+    return [str(part) for pair in where.items() for part in pair]
+
+
+@pytest.fixture
+def run(places):
+    def run(output_dir, *options):
+        state = few_shot.main([*STUDY, *places, "--output_dir", str(output_dir), *options])
+        return state, table(output_dir)
+
+    return run
+
+
+def table(output_dir):
+    rows = ResultsFile(Path(output_dir) / "results.sqlite", {}).table()
+    return rows.set_index(list(Trial._fields)).sort_index()
+
+
+@pytest.mark.parametrize("config", FEW_SHOT_CONFIGS, ids=lambda path: path.stem)
+def test_a_dry_run_counts_from_the_yaml_alone(config, capsys):
+    specified = {"paper_few_shot": 33_600, "open_few_shot": 15_120, "open_few_shot_full": 24}[config.stem]
+    assert few_shot.main(["--config", str(config), "--dry_run"]) == {"specified": specified}
+    assert f"= {specified:,} trials" in capsys.readouterr().out and not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("mode", [HEAD, FULL], ids=["head", "full"])
+def test_a_dry_run_estimates_the_time_where_it_can(places, mode, capsys):
+    few_shot.main([*STUDY, *mode, *places, "--shots", "2", "64", "--dry_run"])
+    printed = capsys.readouterr().out
+    assert "= 64 trials" in printed and "32 trials lack shots; the rest take at most about 0:00:" in printed
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("mode", [HEAD, [*FULL, *SMALL]], ids=["head", "full"])
+def test_a_trial_is_the_same_alone_in_any_order_and_on_two_processes(run, mode):
+    _, grid = run("grid", *mode)
+    assert (grid["status"] == "finished").all() and len(grid) == (4 * 2 * 2 * 3 * 2 if mode == HEAD else 2 * 2 * 2)
+    _, processes = run("processes", *mode, "--executor", "processes", "--processes", "2")
+    pd.testing.assert_frame_equal(processes[RESULT], grid[RESULT])
+    for trial in (grid.index[0], grid.index[-1]):
+        names = zip(Trial._fields, trial, strict=True)
+        alone = run(
+            "alone",
+            *mode[: len(mode) - len(SMALL) if mode != HEAD else None],
+            "--only",
+            *(f"{name}={value}" for name, value in names),
+        )[1]
+        pd.testing.assert_series_equal(alone.loc[trial, RESULT], grid.loc[trial, RESULT])
+
+
+def test_ray_gives_the_same(run):
+    pytest.importorskip("ray", reason="the ray extra is not installed")
+    options = [*HEAD, "--only", "checkpoint=none,emodb"]
+    _, grid = run("grid", *options)
+    _, other = run("ray", *options, "--executor", "ray", "--processes", "2")
+    pd.testing.assert_frame_equal(other[RESULT], grid[RESULT])
+
+
+def test_without_ray_the_extra_is_named(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"pip install 'paravox\[ray\]', or use --executor processes"):
+        run("study", *HEAD, "--executor", "ray")
+
+
+def test_the_order_of_trials_does_not_matter(run, monkeypatch):
+    _, grid = run("grid", *HEAD)
+    jobs_of = few_shot.jobs_of
+    shuffled = lambda study, trials: jobs_of(study, random.Random(0).sample(trials, len(trials)))  # noqa: E731
+    monkeypatch.setattr(few_shot, "jobs_of", shuffled)
+    _, other = run("other", *HEAD)
+    pd.testing.assert_frame_equal(other[RESULT], grid[RESULT])
+
+
+def test_killed_at_ten_moments_no_trial_is_lost_or_doubled(run, places):
+    options = [*FULL, "--only", "checkpoint=none,emodb+turev"]
+    _, whole = run("whole", *options)
+    root = Path(few_shot.__file__).resolve().parents[2]
+    command = [sys.executable, str(root / "recipes/prefinetuning/few_shot.py"), *STUDY, *places, *options]
+    command += ["--output_dir", "killed"]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(root), *sys.path])),
+        "OMP_NUM_THREADS": "1",
+    }
+    moments, counts = random.Random(0), [0]
+    for _ in range(10):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # From the first moment that it writes on, within the time of two trials, however fast the machine is.
+        until = time.monotonic() + 60
+        while process.poll() is None and count_rows("killed") <= counts[-1] and time.monotonic() < until:
+            time.sleep(0.002)
+        time.sleep(2 * whole["seconds"].mean() * moments.random())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        counts.append(count_rows("killed"))
+        assert counts[-1] >= counts[-2]
+    # Kills with trials done and trials left; a machine that stalls may spoil some of the ten.
+    assert sum(0 < count < len(whole) for count in set(counts)) >= 3
+    _, resumed = run("killed", *options)
+    assert len(resumed) == len(whole) and not resumed.index.has_duplicates
+    pd.testing.assert_frame_equal(resumed[RESULT], whole[RESULT])
+
+
+def count_rows(output_dir):
+    path = Path(output_dir) / "results.sqlite"
+    if not path.is_file():
+        return 0
+    with sqlite3.connect(path, timeout=60) as connection:
+        try:
+            return connection.execute("SELECT COUNT(*) FROM trials").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+
+
+def test_what_is_done_is_not_run_again(run, monkeypatch):
+    _, first = run("study", *HEAD, "--only", "checkpoint=none")
+    ran = []
+    run_job = few_shot.run_job
+    monkeypatch.setattr(few_shot, "run_job", lambda place, trials: ran.extend(trials) or run_job(place, trials))
+    state, whole = run("study", *HEAD)
+    assert len(first) == 24 and len(whole) == 96 and len(ran) == 72 and state["finished"] == 96
+    assert not any(trial.checkpoint == "none" for trial in ran)
+
+
+def test_an_export_is_taken_back(run, monkeypatch):
+    _, whole = run("first", *HEAD, "--export", "trials.csv.gz")
+    monkeypatch.setattr(few_shot, "run_job", None)  # nothing is left to run
+    state, taken = run("second", *HEAD, "--resume_from", "trials.csv.gz")
+    assert state["finished"] == 96
+    pd.testing.assert_frame_equal(taken[RESULT], whole[RESULT], check_dtype=False, check_exact=True)
+
+
+def test_trials_that_lack_shots_are_rows_that_say_so(run):
+    state, rows = run("study", *HEAD, "--shots", "2", "64")
+    lacking = rows[rows["status"] == "lacking_shots"]
+    assert state == {"specified": 64, "finished": 32, "lacking_shots": 32}
+    assert set(lacking.index.get_level_values("k")) == {64}
+    assert lacking["message"].iloc[0].startswith("32 clips of each needed, 4 positive")
+
+
+def test_checkpoints_that_are_not_there_yet_wait(run, capsys):
+    state, _ = run("study", *HEAD, "--checkpoints_dir", "nowhere")
+    assert state == {"specified": 96, "finished": 24}
+    assert "3 checkpoints are not there yet (emodb, turev, emodb+turev ...): 72 trials wait" in capsys.readouterr().out
+
+
+def test_head_trials_are_scikit_learn_s(run, places):
+    """Every decision of a checkpoint, from features that are computed here from the model."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import f1_score
+
+    _, rows = run("study", *HEAD, "--only", "checkpoint=emodb")
+    options = dict(zip(places[::2], places[1::2], strict=True))
+    model = open_checkpoint_model("emodb", options["--checkpoints_dir"], options["--encoder"])
+    study = StudySettings(["emodb", "turev"], ["0001", "0011"], ["angry", "happy"], [2, 4, 8], 2)
+    clips = read_speakers(study, options["--data_dir"])
+    extractor = few_shot.Burst2VecFeatureExtractor.from_encoder(options["--encoder"])
+    with torch.no_grad():
+        pooled = [model(**extractor([path], return_tensors="pt")).pooled_states[0].numpy() for path in clips["path"]]
+    pooled = np.stack(pooled).astype(np.float64)
+    train = pooled[clips["split"] == "train"]
+    features = (pooled - train.mean(axis=0)) / train.std(axis=0)
+    for key, row in rows.iterrows():
+        drawn = draw_clips(clips, Trial(*key), "esd", 0)
+        head = LogisticRegression(tol=1e-10, max_iter=10_000).fit(features[drawn.train], drawn.train_labels)
+        predicted = head.predict(features[drawn.test])
+        assert "".join("01"[int(value)] for value in predicted) == row["predictions"]
+        assert row["macro_f1"] == pytest.approx(f1_score(drawn.test_labels, predicted, average="macro"))
+
+
+def test_the_layer_that_the_evaluation_prefers(run, capsys):
+    run("study", *HEAD, "--layer", "evaluation")
+    (chosen,) = (
+        sqlite3.connect("study/results.sqlite").execute("SELECT value FROM study WHERE key = 'layer'").fetchone()
+    )
+    means = {layer: run(f"layer{layer}", *HEAD, "--layer", layer)[1]["evaluation_macro_f1"].mean() for layer in "012"}
+    assert chosen.strip('"') == max(means, key=means.get)
+    with pytest.raises(ConfigError, match="layer 9: the encoder has the layers 0 to 2"):
+        run("layer9", *HEAD, "--layer", "9")
+
+
+def test_a_results_file_holds_one_study(run):
+    run("study", *HEAD)
+    with pytest.raises(ConfigError, match="holds a study with mode 'head', this one has 'full'"):
+        run("study", *FULL)
+    Path("other").mkdir()
+    Path("other/results.sqlite").write_text("not a database, but long enough to be read as the header of one")
+    with pytest.raises(ConfigError, match="is no results file"):
+        run("other", *HEAD)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--only", "mood=happy"], "only 'mood=happy': use field=value,value with checkpoint, speaker"),
+        (["--only", "k=3"], "only 'k=3': '3' does not occur in the grid"),
+        (["--resume_from", "nowhere.csv.gz"], "resume_from nowhere.csv.gz: no such file"),
+    ],
+)
+def test_what_does_not_fit_is_refused(run, options, message):
+    with pytest.raises(ConfigError, match=message):
+        run("study", *HEAD, *options)
+
+
+def test_running_needs_the_recordings():
+    with pytest.raises(ConfigError, match="data_dir is not given: running trials needs it"):
+        few_shot.main([*STUDY, *HEAD])
+
+
+def test_selection_last_uses_no_evaluation_label(run):
+    _, rows = run("study", *FULL, *SMALL, "--selection", "last")
+    assert rows["evaluation_macro_f1"].isna().all() and (rows["best_epoch"] == 3).all() and (rows["epochs"] == 3).all()
+
+
+def test_only_top_layers_learn(run, places):
+    _, rows = run("study", *SMALL, "--mode", "top_layers", "--top_layers", "1", "--max_epochs", "2", "--threads", "1")
+    assert (rows["status"] == "finished").all() and len(rows) == 8
+
+
+@pytest.mark.parametrize("checkpoint", ["none", "emodb+turev"])
+def test_a_trial_starts_from_every_weight_of_its_checkpoint(places, checkpoint, checkpoints):
+    options = dict(zip(places[::2], places[1::2], strict=True))
+    source = open_checkpoint_model(checkpoint, str(checkpoints), options["--encoder"])
+    trial = Trial(checkpoint, "0001", "angry", 2, 0)
+    model = trial_model(source, trial, trial_seed(trial, 0))
+    for name, value in source.encoder.state_dict().items():
+        assert torch.equal(value, model.encoder.state_dict()[name]), name
+    assert torch.equal(model.projector.weight, source.projector.weight) == (checkpoint != "none")
+    assert model.heads["emotion"].out_features == 2
+    # The head's first weights do not depend on the checkpoint.
+    other = open_checkpoint_model("turev", str(checkpoints), options["--encoder"])
+    same = trial_model(other, trial._replace(checkpoint="turev"), trial_seed(trial, 0))
+    assert torch.equal(model.heads["emotion"].weight, same.heads["emotion"].weight)
+
+
+def test_a_checkpoint_that_is_not_there_or_does_not_fit_is_an_error(checkpoints, saved_encoders, tmp_path):
+    with pytest.raises(CheckpointError, match="checkpoint 'emodb': no model in .*run prefinetune.py for it first"):
+        open_checkpoint_model("emodb", str(tmp_path), str(saved_encoders["whisper"]))
+    (tmp_path / "emodb").mkdir()
+    (tmp_path / "emodb" / "model").symlink_to(saved_encoders["whisper"])
+    with pytest.raises(CheckpointError, match="holds a model of 'whisper', no pre-finetuned one"):
+        open_checkpoint_model("emodb", str(tmp_path), str(saved_encoders["whisper"]))
+
+
+def test_states_are_those_of_each_clip_alone_however_they_were_made(places, checkpoints, esd_folder):
+    """From the input, from shared lower layers, and read back from the folder."""
+    options = dict(zip(places[::2], places[1::2], strict=True))
+    models = {
+        name: open_checkpoint_model(name, str(checkpoints), options["--encoder"]) for name in ("none", "emodb", "turev")
+    }
+    assert equal_lower_layers(models["emodb"].encoder, models["none"].encoder) == 1
+    paths = sorted(str(path) for path in esd_folder.rglob("*.wav"))[:9]
+    extractor = few_shot.Burst2VecFeatureExtractor.from_encoder(options["--encoder"])
+    states = LayerStates(Clips(paths, extractor), paths, Path("states"))
+    for model in models.values():
+        made, read = states.of(model, "encoding"), states.of(model, "encoding")
+        np.testing.assert_array_equal(made, read)
+        for path, clip in zip(paths, made, strict=True):
+            inputs = extractor([path], return_tensors="pt")
+            with torch.no_grad():
+                layers = model.encoder.layer_states(inputs["input_features"], inputs["attention_mask"])
+            alone = np.stack([layer[0].mean(dim=0).numpy() for layer in layers])
+            np.testing.assert_allclose(clip, alone, atol=2e-5)
+    assert len(list(Path("states").iterdir())) == 3 and states._lower
+
+
+def test_the_compare_baseline_stands_beside_the_checkpoints(run, esd_folder):
+    smile = pytest.importorskip("opensmile", reason="the compare extra is not installed")
+    options = [*HEAD, "--baselines", "compare_2016", "--max_epochs", "5", "--only", "checkpoint=compare_2016,none"]
+    state, rows = run("study", *options)
+    # 24 trials of each; the baseline is not among the checkpoints that the study specifies.
+    assert state == {"specified": 120, "finished": 48} and set(rows.loc["compare_2016", "status"]) == {"finished"}
+    (features,) = [np.load(path) for path in Path("study/states").glob("compare_2016-*.npy")]
+    clips = read_speakers(StudySettings(["a"], ["0001", "0011"], ["angry", "happy"], [2]), esd_folder)
+    extractor = smile.Smile(smile.FeatureSet.ComParE_2016, smile.FeatureLevel.Functionals)
+    expected = extractor.process_signal(load_audio(clips["path"][3]), 16_000).to_numpy()[0]
+    np.testing.assert_allclose(features[3], expected, rtol=1e-6)
+    assert features.shape == (54, 6373) and rows.loc["compare_2016", "epochs"].max() <= 5
+    _, again = run("again", *options)
+    pd.testing.assert_frame_equal(again[RESULT], rows[RESULT])
+
+
+def test_an_unknown_baseline():
+    with pytest.raises(ConfigError, match="baseline 'egemaps' is not known: use compare_2016"):
+        few_shot.main([*STUDY, *HEAD, "--baselines", "egemaps", "--dry_run"])
+
+
+def test_features_are_standardised_by_the_train_part():
+    states = np.random.default_rng(0).normal(3, 2, (20, 4)).astype(np.float32)
+    states[:, 3] = 1.5
+    features = standardise(states, np.arange(10))
+    np.testing.assert_allclose(features[:10, :3].mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(features[:10, :3].std(axis=0), 1, atol=1e-12)
+    assert (features[:, 3] == 0).all() and features.dtype == np.float64
+
+
+def test_no_trials_no_rows():
+    assert run_head_trials(np.zeros((3, 2)), []) == []

@@ -1,0 +1,69 @@
+"""The folder of a run: a full disk is said in one sentence, and a checkpoint that was cut off is passed over."""
+
+import errno
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from paravox.modeling.errors import ConfigError
+from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_said_and_how_to_go_on(tmp_path, error):
+    with pytest.raises(ConfigError, match=r"no disk left for output_dir .*run .*start it again"):
+        with claim_output_folder(tmp_path / "run", empty=True):
+            raise error
+
+
+def test_a_writer_that_does_not_say_why_it_failed(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**9, 10**9, 1000))
+    with pytest.raises(ConfigError, match="no disk left"):
+        with claim_output_folder(tmp_path / "run", empty=True):
+            raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied"), RuntimeError("shapes differ")])
+def test_other_errors_stay_what_they_are(tmp_path, error):
+    with pytest.raises(type(error), match=str(error.args[-1])):
+        with claim_output_folder(tmp_path / "run", empty=True):
+            raise error
+
+
+def test_the_newest_whole_checkpoint():
+    assert last_whole_checkpoint(Path("nowhere")) is None
+    parts = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state_0.pth", "rng_state_1.pth"]
+    for step in (8, 9, 10, 11, 12):
+        Path(f"run/checkpoint-{step}").mkdir(parents=True)
+        for part in parts:
+            Path(f"run/checkpoint-{step}/{part}").touch()
+    assert last_whole_checkpoint(Path("run")) is None
+    for step in (8, 9, 11, 12):
+        Path(f"run/checkpoint-{step}/trainer_state.json").write_text("{}")
+    # Killed before the state was written, while it was, and while the checkpoint was being removed.
+    Path("run/checkpoint-11/trainer_state.json").write_text("")
+    Path("run/checkpoint-12/optimizer.pt").unlink()
+    assert last_whole_checkpoint(Path("run")) == "run/checkpoint-9"
+
+
+def test_a_file_is_there_when_it_is_whole(monkeypatch):
+    write_whole(Path("results.json"), "first")
+    write_text = Path.write_text
+
+    def killed(path, text):
+        write_text(path, text[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(Path("results.json"), "second")
+    assert Path("results.json").read_text() == "first"

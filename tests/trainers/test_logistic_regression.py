@@ -1,0 +1,54 @@
+"""Batched logistic regressions: against scikit-learn, and against each problem solved alone."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from paravox.trainers.logistic_regression import fit_heads
+
+PROBLEMS, SIZE = 12, 40
+
+
+@pytest.fixture(params=[2, 8, 24])
+def problems(request):
+    shots = request.param
+    generator = np.random.default_rng(shots)
+    features = generator.normal(size=(PROBLEMS, shots, SIZE))
+    labels = np.stack([generator.permutation(np.arange(shots) % 2 == 0) for _ in range(PROBLEMS)])
+    features[labels] += 0.4
+    return features, labels
+
+
+@pytest.mark.parametrize("inverse_penalty", [0.01, 1.0, 10.0])
+def test_scikit_learn_finds_the_same_boundary(problems, inverse_penalty):
+    features, labels = problems
+    weights, biases = fit_heads(features, labels, inverse_penalty)
+    unseen = np.random.default_rng(1).normal(size=(50, SIZE))
+    for samples, truth, weight, bias in zip(features, labels, weights, biases, strict=True):
+        model = LogisticRegression(C=inverse_penalty, tol=1e-10, max_iter=10_000).fit(samples, truth)
+        np.testing.assert_allclose(unseen @ weight + bias, model.decision_function(unseen), atol=1e-5)
+
+
+def test_a_batch_equals_its_problems_alone(problems):
+    features, labels = problems
+    weights, biases = fit_heads(features, labels)
+    for number in range(PROBLEMS):
+        weight, bias = fit_heads(features[[number]], labels[[number]])
+        np.testing.assert_allclose(weight[0], weights[number], atol=1e-8)
+        np.testing.assert_allclose(bias[0], biases[number], atol=1e-8)
+
+
+def test_the_gradient_is_zero(problems):
+    features, labels = problems
+    weights, biases = fit_heads(features, labels)
+    values = np.einsum("psd,pd->ps", features, weights) + biases[:, None]
+    residuals = labels - 1 / (1 + np.exp(-values))
+    np.testing.assert_allclose(weights - np.einsum("ps,psd->pd", residuals, features), 0, atol=1e-10)
+    np.testing.assert_allclose(residuals.sum(axis=1), 0, atol=1e-10)
+
+
+def test_equal_samples_of_both_kinds_get_a_boundary_of_zero():
+    features = np.ones((1, 4, 3))
+    weights, biases = fit_heads(features, np.array([[True, True, False, False]]))
+    np.testing.assert_allclose(weights, 0, atol=1e-12)
+    np.testing.assert_allclose(biases, 0, atol=1e-12)
