@@ -24,6 +24,8 @@ from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.tasks import parse_tasks
 from paravox.recipes.burst2vec import train
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
+from paravox.trainers.clip_pass import PassSettings
+from paravox.trainers.lower_states import encode_lower_layers
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
@@ -81,7 +83,13 @@ def read_epoch(trainer: Burst2VecTrainer) -> float:
 def measure_frozen_layers(make_trainer, cache: AudioCache, states_dir: Path) -> None:
     each_time, once = make_trainer(cache.load), make_trainer(cache.load)
     start = time.perf_counter()
-    once.train_dataset = once.encode_lower_layers(once.train_dataset, states_dir)
+    once.train_dataset = encode_lower_layers(
+        once.model,
+        once.train_dataset,
+        once.processing_class,
+        states_dir,
+        settings=PassSettings.from_arguments(once.args),
+    )
     storing = time.perf_counter() - start
     seconds = [train_epoch(trainer) for trainer in (each_time, once)]
     values = {"ratio": round(seconds[1] / seconds[0], 3), "ours": round(seconds[1], 2)}

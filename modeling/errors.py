@@ -1,17 +1,41 @@
-"""What paravox raises on bad input: each error is one sentence that says what was found, where, what was expected and what to do."""
+"""What paravox raises on bad input: one sentence that says what was found, where, what was expected and what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
-class AudioError(ValueError):
-    """A recording that cannot be used: missing, empty, truncated, not audio, silent by length, or not finite."""
+class ParavoxError(ValueError):
+    """The base of every error that paravox raises on bad input; its message is meant for the user."""
 
 
-class CorpusError(ValueError):
-    """A corpus whose files, labels or splits do not fit: the message lists every sort of fault with its first offenders."""
+class AudioError(ParavoxError):
+    """A recording that cannot be used: missing, empty, truncated, not audio, of zero length, or not finite."""
 
 
-class ConfigError(ValueError):
-    """A setting that is unknown, of the wrong type, or that contradicts another."""
+class CorpusError(ParavoxError):
+    """A corpus whose files, labels or splits do not fit. The message lists every sort of fault with its first examples."""
 
 
-class CheckpointError(ValueError):
+class ConfigError(ParavoxError):
+    """A setting that is unknown, has the wrong type, or contradicts another."""
+
+
+class CheckpointError(ParavoxError):
     """A checkpoint that cannot be opened as asked: another class, a newer version, missing weights."""
+
+
+class TrainingError(ParavoxError):
+    """A training run that cannot go on, such as one whose loss is no longer a finite number."""
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """The end of a message about an unknown name: the nearest known name, or all of them.
+
+    Args:
+        name (`str`): what was given.
+        known (iterable of `str`): what would have been possible.
+        prefix (`str`, *optional*): put before the nearest name, such as `--` for options.
+    """
+    names = [str(one) for one in known]
+    nearest = get_close_matches(str(name), names, n=1)
+    return f"did you mean {prefix + nearest[0]!r}?" if nearest else f"use one of {', '.join(names)}"

@@ -5,6 +5,7 @@ a loss of zero that still has a graph, so that a training step on it is a step o
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,19 +20,28 @@ def at_least_float32(values: torch.Tensor) -> torch.Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def known_rows(task: Task, labels: torch.Tensor) -> torch.Tensor:
-    """Which clips of a batch have at least one known label for a task.
+def partly_known(labels: Any) -> Any:
+    """Which clips have at least one known label of a task.
 
     Args:
-        task ([`Task`]): decides how an unknown label looks.
-        labels (`torch.Tensor` of shape `(batch, ...)`): as [`task_loss`] takes them.
+        labels (`torch.Tensor` or `np.ndarray` of shape `(clips, ...)`): class indices as whole numbers, anything else as
+            floats.
 
     Returns:
-        `torch.BoolTensor` of shape `(batch,)`.
+        Booleans of the same library, `(clips,)`.
     """
-    if task.kind == "classes":
-        return labels != UNKNOWN_CLASS
-    return ~torch.isnan(labels).reshape(len(labels), -1).all(dim=1)
+    return _known(labels).any(1)
+
+
+def fully_known(labels: Any) -> Any:
+    """Which clips have all their labels of a task known; arguments and result as in [`partly_known`]."""
+    return _known(labels).all(1)
+
+
+def _known(labels: Any) -> Any:
+    """`(clips, labels)`, true where a label is known: NaN alone differs from itself."""
+    is_float = "float" in str(labels.dtype)
+    return (labels == labels if is_float else labels != UNKNOWN_CLASS).reshape(len(labels), -1)
 
 
 def task_loss(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

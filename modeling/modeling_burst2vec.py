@@ -11,7 +11,7 @@ from transformers.utils import ModelOutput
 from .configuration_burst2vec import Burst2VecConfig
 from .encoders import build_encoder, encoder_shape
 from .gradient_reversal import reverse_gradient
-from .losses import UNKNOWN_CLASS, at_least_float32, cross_entropy_loss, known_rows, task_loss
+from .losses import UNKNOWN_CLASS, at_least_float32, cross_entropy_loss, partly_known, task_loss
 from .model_with_encoder import ModelWithEncoder
 from .pooling import LayerWeights
 from .tasks import Task, parse_tasks
@@ -210,7 +210,7 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         for name, task_labels in labels.items():
             self.check_labels(name, labels)
             losses.append(self._task_loss(output, name, task_labels, prefix=f"{name}/"))
-            labelled.append(known_rows(self.tasks[name], task_labels).any())
+            labelled.append(partly_known(task_labels).any())
         labelled = torch.stack(labelled)
         output.loss = torch.where(labelled, torch.stack(losses), 0.0).sum() / labelled.sum().clamp(min=1)
 
@@ -256,7 +256,7 @@ class Burst2VecForMultiTask(ModelWithEncoder):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Equation 6: can the task be told from `shared`? The loss, and on which share of the clips it was."""
         position = list(self.tasks).index(task.name)
-        known = known_rows(task, labels)
+        known = partly_known(labels)
         logits = self.discriminator(reverse_gradient(shared))
         loss = cross_entropy_loss(logits, torch.where(known, position, UNKNOWN_CLASS))
         told = (logits.detach().argmax(dim=-1) == position) & known

@@ -2,10 +2,9 @@
 
 import math
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, did_you_mean
 
 # The first loss of each kind is its default.
 LOSSES_BY_KIND = {
@@ -156,9 +155,7 @@ def _parse_task(fields: dict[str, Any]) -> Task:
     known = list(Task.__dataclass_fields__)
     for key in fields:
         if key not in known:
-            nearest = get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
-            raise ConfigError(f"task {fields.get('name', '?')!r}: unknown key {key!r}: {hint}")
+            raise ConfigError(f"task {fields.get('name', '?')!r}: unknown key {key!r}: {did_you_mean(key, known)}")
     missing = [key for key in ("name", "kind") if key not in fields]
     if missing:
         raise ConfigError(f"task {fields!r}: key {missing[0]!r} is missing: every task has a name and a kind")

@@ -6,14 +6,13 @@ import traceback
 import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.errors import ConfigError, did_you_mean
 
 # A transform is tried out on this: long enough for the longest part that one repeats by default, of a length that nobody
 # would ask for, and silent at both ends so that trimming shows.
@@ -123,7 +122,7 @@ def _read_entry(where: str, entry: Any, library: ModuleType) -> tuple[str, dict[
     if name not in names:
         raise ConfigError(
             f"{where}: transform {name!r} is none of audiomentations' that settings can describe: "
-            f"{_nearest(str(name), names)}"
+            f"{did_you_mean(name, names)}"
         )
     known = inspect.signature(getattr(library, name).__init__).parameters
     known = {key: value for key, value in known.items() if key != "self" and value.kind is not value.VAR_KEYWORD}
@@ -132,7 +131,7 @@ def _read_entry(where: str, entry: Any, library: ModuleType) -> tuple[str, dict[
         if key == "transform":
             continue
         if key not in known:
-            raise ConfigError(f"{where} ({name}): unknown parameter {key!r}: {_nearest(str(key), known)}")
+            raise ConfigError(f"{where} ({name}): unknown parameter {key!r}: {did_you_mean(key, known)}")
         parameters[key] = _checked(f"{where} ({name}): {key}", key, value, known[key])
     missing = [key for key, value in known.items() if value.default is value.empty and key not in parameters]
     if missing:
@@ -149,11 +148,6 @@ def _transform_names(library: ModuleType) -> list[str]:
         # Lambda wants a function, which is not a setting.
         if inspect.isclass(value) and issubclass(value, BaseWaveformTransform) and name != "Lambda"
     ]
-
-
-def _nearest(word: str, known: Any) -> str:
-    found = get_close_matches(word, list(known), n=1)
-    return f"did you mean {found[0]!r}?" if found else f"expected one of {', '.join(known)}"
 
 
 def _checked(where: str, key: str, value: Any, parameter: inspect.Parameter) -> Any:

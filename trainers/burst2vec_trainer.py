@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .clip_sources import PooledStates
 from .multi_task_dataset import MultiTaskDataset
 from .multi_task_trainer import MultiTaskTrainer
 
@@ -30,13 +31,17 @@ class Burst2VecTrainer(MultiTaskTrainer):
             dataset ([`MultiTaskDataset`]): of recordings.
 
         Returns:
-            [`MultiTaskDataset`]: whose clips are pooled states `(layers, hidden)`.
+            [`MultiTaskDataset`]: whose source is [`PooledStates`].
+
+        Raises:
+            ConfigError: if the clips are augmented.
         """
+        dataset.source.refuse_augmentation()
         outputs = self.run_clips(self.get_eval_dataloader(dataset), self._pool)
         self.control = self.callback_handler.on_predict(
             self.args, self.state, self.control, {}
         )  # ends the progress bar
-        return dataset.with_pooled_states(np.ascontiguousarray(outputs["pooled_states"]))
+        return dataset.with_source(PooledStates(np.ascontiguousarray(outputs["pooled_states"])))
 
     @staticmethod
     def _pool(model, inputs):

@@ -5,42 +5,33 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from paravox.modeling.losses import UNKNOWN_CLASS
 
-from .multi_task_dataset import ALL_TASKS
+from .clip_sources import ClipSource
+from .sampler import ALL_TASKS
 
 
 @dataclass
 class MultiTaskCollator:
-    """Turns the clips of a batch into the model's inputs, padded to their longest, with the labels of the batch's task.
+    """Turns the clips of a batch into the model's inputs, padded to the longest, with the labels of the batch's task.
 
     Args:
+        source ([`ClipSource`]): where the clips were read.
         feature_extractor ([`Burst2VecFeatureExtractor`] or [`Burst2VecEnsembleFeatureExtractor`]): takes a list of
-            `(samples, rate)`.
+            `(samples, rate)`; a source of stored states does not use it.
     """
 
-    feature_extractor: Any
+    source: ClipSource
+    feature_extractor: Any = None
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         """A batch: the model's inputs, `index` `(batch,)`, and in training `task` and `labels`.
 
-        A batch of all tasks has the labels of each and no `task`. Labels of clips that are not counted are made unknown.
+        A batch of all tasks has the labels of each and no `task`. Labels of clips that are not counted become unknown.
         """
         draws = [item["draw"] for item in items]
-        if "pooled_states" in items[0]:
-            batch = {"pooled_states": torch.from_numpy(np.stack([item["pooled_states"] for item in items]))}
-        elif "lower_states" in items[0]:
-            states = [torch.from_numpy(item["lower_states"]) for item in items]
-            frames = torch.tensor([len(clip) for clip in states])
-            batch = {"lower_states": pad_sequence(states, batch_first=True)}
-            batch["attention_mask"] = (torch.arange(int(frames.max())) < frames.unsqueeze(1)).long()
-            pooled = [item["lower_pooled_states"] for item in items]
-            if pooled[0] is not None:
-                batch["lower_pooled_states"] = torch.from_numpy(np.stack(pooled))
-        else:
-            batch = dict(self.feature_extractor([item["audio"] for item in items], return_tensors="pt"))
+        batch = self.source.collate([item["clip"] for item in items], self.feature_extractor)
         batch["index"] = torch.tensor([draw.index for draw in draws])
         task = draws[0].task
         if task == ALL_TASKS:

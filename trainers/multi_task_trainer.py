@@ -1,24 +1,21 @@
 """A Trainer for models with several tasks: one-task batches, the loss of each term, each clip encoded once to evaluate."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 from transformers import EarlyStoppingCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from paravox.modeling.errors import ConfigError
-from paravox.modeling.pooling import masked_mean
+from paravox.modeling.errors import ConfigError, TrainingError
 from paravox.modeling.tasks import Task, parse_tasks
 
+from .clip_pass import PassSettings, Step, in_row_order, own_generator, run_batches
 from .data_collator import MultiTaskCollator
 from .gathering import gather_batch
-from .lower_states import EncodedClip, LowerStates, check_room, states_folder, write_states
 from .multi_task_arguments import MultiTaskTrainingArguments
 from .multi_task_dataset import MultiTaskDataset
 from .publishing import PublishingTrainer
@@ -75,7 +72,6 @@ class MultiTaskTrainer(PublishingTrainer):
             args=args,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            data_collator=MultiTaskCollator(feature_extractor),
             processing_class=feature_extractor,
             **kwargs,
         )
@@ -145,7 +141,7 @@ class MultiTaskTrainer(PublishingTrainer):
         loader = DataLoader(
             dataset,
             batch_sampler=batch_sampler,
-            collate_fn=self.data_collator,
+            collate_fn=MultiTaskCollator(dataset.source, self.processing_class),
             num_workers=args.dataloader_num_workers,
             pin_memory=args.dataloader_pin_memory and args.device.type != "cpu",
             persistent_workers=args.dataloader_persistent_workers,
@@ -174,7 +170,7 @@ class MultiTaskTrainer(PublishingTrainer):
         output = model(**{name: value for name, value in inputs.items() if name != "index"}, **options)
         if not torch.isfinite(output.loss):
             task = repr(inputs["task"]) if "task" in inputs else ", ".join(map(repr, inputs["labels"]))
-            raise FloatingPointError(
+            raise TrainingError(
                 f"the loss of task {task} is {output.loss.item()} at step {self.state.global_step + 1}, clips "
                 f"{inputs['index'].tolist()}: lower the learning rate, or look at these clips and their labels"
             )
@@ -217,115 +213,27 @@ class MultiTaskTrainer(PublishingTrainer):
             predictions=predictions, label_ids=dataset.labels, metrics=metrics, num_samples=len(dataset)
         )
 
-    def run_clips(
-        self, dataloader: DataLoader, step: Callable[[Any, dict[str, Any]], dict[str, torch.Tensor]]
-    ) -> dict[str, np.ndarray]:
-        """Runs the model once over every clip, without gradient.
+    def run_clips(self, dataloader: DataLoader, step: Step) -> dict[str, np.ndarray]:
+        """Runs the model once over every clip, shared out to the processes of the run.
 
         Args:
             dataloader (`DataLoader`): from [`~MultiTaskTrainer.get_eval_dataloader`].
-            step (`Callable`): from the model and a batch's inputs to named results, each `(batch, ...)`.
+            step ([`Step`]): takes the model and the inputs of a batch.
 
         Returns:
             `dict` of `np.ndarray`, each `(clips, ...)` in the order of the dataset's rows.
         """
-        # Not wrapped for data parallelism: nothing is learned here, and gathering is done below.
-        model = self.accelerator.unwrap_model(self.model).to(self.args.device)
-        was_training = model.training
-        model.eval()
+        settings = PassSettings.from_arguments(self.args)
+        # Not wrapped for data parallelism: nothing is learned here, and the results are gathered batch by batch.
+        model = self.accelerator.unwrap_model(self.model)
         self.callback_handler.eval_dataloader = dataloader
-        results: dict[str, np.ndarray] = {}
-        for inputs in dataloader:
-            inputs = self._prepare_inputs(inputs)
-            index = inputs.pop("index")
-            with torch.no_grad(), self.accelerator.autocast():
-                outputs = step(model, inputs)
-            index = self._gather_rows(index, padding=-1)
-            rows = index >= 0
-            for name, values in outputs.items():
-                values = self._gather_rows(values.float(), padding=0)[rows].cpu().numpy()
-                if name not in results:
-                    results[name] = np.zeros((len(dataloader.dataset), *values.shape[1:]), np.float32)
-                results[name][index[rows].cpu().numpy()] = values
+        batches = run_batches(model, dataloader, step, settings.device, settings.dtype, self._gather_rows)
+        return in_row_order(self._with_progress(batches), len(dataloader.dataset))
+
+    def _with_progress(self, batches: Iterator[Any]) -> Iterator[Any]:
+        for batch in batches:
+            yield batch
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        model.train(was_training)
-        return results
-
-    def encode_lower_layers(
-        self, dataset: MultiTaskDataset, cache_dir: str | Path, max_gigabytes: float = 20.0
-    ) -> MultiTaskDataset:
-        """The same clips after one pass of the encoder, to train what stands above its frozen layers on.
-
-        The frozen layers then run without dropout or SpecAugment, and a clip that is cropped is cropped once. The states
-        lie on disk, named by all that they depend on: another run with the same encoder and clips reads them. At 50
-        frames a second and a width of 512, an hour of audio takes 0.37 GB.
-
-        Args:
-            dataset ([`MultiTaskDataset`]): of recordings.
-            cache_dir (`str` or `Path`): where states are kept; made if it is not there.
-            max_gigabytes (`float`, *optional*, defaults to 20): the most that the states of this dataset take.
-
-        Returns:
-            [`MultiTaskDataset`]: whose clips are states `(frames, hidden)`.
-
-        Raises:
-            ConfigError: if the clips are augmented, not even the front end is frozen, all layers are, or the states would
-                take too much room.
-        """
-        dataset.refuse_augmentation()
-        model = self.model
-        lower = model.frozen_lower_layers
-        if lower is None or lower == len(model.encoder.layers):
-            found = "all layers learn" if lower is None else "no layer learns"
-            raise ConfigError(
-                f"{found}: cache_lower_layers needs trainable_encoder_layers between 1 and {len(model.encoder.layers)}"
-            )
-        given, dataset = dataset, dataset.with_shared_crops()
-        folder = states_folder(Path(cache_dir), self._states_identity(dataset, lower))
-        if not folder.is_dir():
-            check_room(Path(cache_dir), dataset.seconds.sum(), model.encoder.hidden_size, max_gigabytes)
-        with self.args.main_process_first(desc="encoding"):
-            if not folder.is_dir():
-                write_states(folder, self._encode_clips(dataset, lower), len(dataset), lower)
-        return given.with_lower_states(LowerStates.open(folder))
-
-    def _states_identity(self, dataset: MultiTaskDataset, lower: int) -> Iterator[bytes]:
-        """All that states depend on."""
-        model = self.model
-        settings = [lower, model.pools_every_layer, self.args.bf16, self.args.fp16, len(dataset)]
-        yield repr(settings).encode() + self.processing_class.to_json_string().encode()
-        for name, value in sorted(model.encoder.state_dict().items()):
-            yield name.encode() + value.cpu().numpy().tobytes()
-        for row in range(len(dataset)):
-            yield dataset.content(row)
-
-    def _encode_clips(self, dataset: MultiTaskDataset, lower: int) -> Iterator[EncodedClip]:
-        model, args = self.model.to(self.args.device), self.args
-        was_training = model.training
-        model.eval()
-        sampler = EvaluationBatchSampler(dataset.seconds, args.per_device_eval_batch_size, args.max_batch_seconds)
-        # Not prepared for several processes: one of them encodes for all.
-        loader = DataLoader(
-            dataset,
-            batch_sampler=sampler,
-            collate_fn=self.data_collator,
-            num_workers=args.dataloader_num_workers,
-            prefetch_factor=args.dataloader_prefetch_factor,
-            generator=own_generator(),
-        )
-        for inputs in tqdm(loader, desc="encoding", unit="batch", disable=args.disable_tqdm):
-            rows = inputs.pop("index").tolist()
-            inputs = self._prepare_inputs(inputs)
-            mask = inputs["attention_mask"]
-            with torch.no_grad(), self.accelerator.autocast():
-                layers = model.encoder.layer_states(inputs[model.main_input_name], mask)
-                frame_mask = model.encoder.frame_mask(mask, layers[0].shape[1])
-                looked_at = layers if model.pools_every_layer else layers[-1:]
-                pooled = torch.stack([masked_mean(states, frame_mask) for states in looked_at], dim=1)
-            states, frames = layers[lower].float().cpu().numpy(), frame_mask.sum(dim=1).tolist()
-            for row, clip, length, means in zip(rows, states, frames, pooled.float().cpu().numpy(), strict=True):
-                yield EncodedClip(row, clip[:length], means)
-        model.train(was_training)
 
     def _gather_rows(self, values: torch.Tensor, padding: int) -> torch.Tensor:
         values = self.accelerator.pad_across_processes(values, dim=0, pad_index=padding)
@@ -338,15 +246,6 @@ class EarlyStopping(EarlyStoppingCallback):
     def on_train_begin(self, args, state, control, **kwargs) -> None:
         super().on_train_begin(args, state, control, **kwargs)
         self.early_stopping_patience = args.early_stopping_patience
-
-
-def own_generator() -> torch.Generator:
-    """For a `DataLoader`, which draws a seed for its workers whether they use it or not.
-
-    Without one it draws from the generator of the process, and dropout goes on from there: otherwise in a run that starts
-    persistent workers anew, or finds in a cache what another one reads.
-    """
-    return torch.Generator()
 
 
 def _flat_outputs(output: Any) -> dict[str, torch.Tensor]:

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from itertools import cycle
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from paravox.modeling.errors import ConfigError
 
-from .multi_task_dataset import ALL_TASKS, ClipDraw
-
+# The task of a draw whose batch serves every task that its clips have labels of.
+ALL_TASKS = "*"
 ONE_TASK_BATCHING = ("proportional", "round_robin", "uniform")
 TASK_BATCHING = (*ONE_TASK_BATCHING, "all_tasks")
 # Within a bucket clips are shuffled: more batches a bucket mix better, fewer pad less.
@@ -17,6 +18,23 @@ BATCHES_PER_BUCKET = 4
 # Among the longest clips, which are few, a bucket of that many batches would pad a lot: it ends where clips get shorter than
 # this share of its longest.
 LEAST_LENGTH = 0.8
+
+
+class ClipDraw(NamedTuple):
+    """One clip of a batch, as a sampler asks for it.
+
+    Args:
+        index (`int`): the clip's row.
+        task (`str`, *optional*): the task of its batch, or [`ALL_TASKS`]; None when evaluating.
+        epoch (`int`, *optional*): mixed into whatever is random about the clip.
+        counted (`bool`, *optional*): false for a repeated clip that only fills a process's share of a batch: its labels
+            are hidden from the loss.
+    """
+
+    index: int
+    task: str | None = None
+    epoch: int = 0
+    counted: bool = True
 
 
 class OneTaskBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from paravox.modeling.losses import UNKNOWN_CLASS, task_loss
+from paravox.modeling.losses import fully_known, task_loss
 from paravox.modeling.tasks import Task
 
 from .metrics.ccc.ccc import ConcordanceCC
@@ -49,7 +49,7 @@ def score_split(
     """
     scores: dict[str, float] = {}
     for task in tasks:
-        known = fully_known(task, labels[task.name])
+        known = fully_known(labels[task.name])
         if not known.any():
             continue
         task_scores = _score_task(task, predictions[task.name][known], labels[task.name][known])
@@ -82,12 +82,6 @@ def _score_task(task: Task, predictions: np.ndarray, labels: np.ndarray) -> dict
 def _compute(metric: type, name: str, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
     result = metric(keep_in_memory=True).compute(predictions=predictions, references=references)
     return {name: float(result[name])}
-
-
-def fully_known(task: Task, labels: np.ndarray) -> np.ndarray:
-    """Of which clips a task's label is known, `(clips,)`."""
-    known = labels != UNKNOWN_CLASS if task.kind == "classes" else ~np.isnan(labels)
-    return known.reshape(len(known), -1).all(axis=1)
 
 
 def _one_of_each_kind(tasks: list[Task]) -> bool:

@@ -1,7 +1,6 @@
 """Corpora with one emotion a clip, by name: opened, split by speaker, and merged into one with a task per corpus."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from datasets import Dataset, DatasetDict
 from paravox.corpora import acted_corpora, esd, iemocap, masc, msp_improv, msp_podcast
 from paravox.corpora.faults import SPLITS
 from paravox.corpora.metadata_csv import as_dataset_dict
-from paravox.modeling.errors import ConfigError, CorpusError
+from paravox.modeling.errors import ConfigError, CorpusError, did_you_mean
 from paravox.modeling.tasks import Task
 
 READERS: dict[str, tuple[Callable[..., Dataset], tuple[str, ...]]] = {
@@ -58,9 +57,7 @@ def read_corpus(name: str, data_dir: str | Path, **options: Any) -> tuple[Datase
         CorpusError: if the corpus cannot be read.
     """
     if name not in READERS:
-        nearest = get_close_matches(name, READERS, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"use {', '.join(READERS)}"
-        raise ConfigError(f"corpus {name!r} is not known: {hint}")
+        raise ConfigError(f"corpus {name!r} is not known: {did_you_mean(name, READERS)}")
     reader, labels = READERS[name]
     try:
         clips = reader(data_dir, **options)

@@ -1,11 +1,10 @@
 """A corpus by name: which reader opens it."""
 
-from difflib import get_close_matches
 from pathlib import Path
 
 from datasets import Audio, Dataset, DatasetDict, Value, load_dataset, load_from_disk
 
-from paravox.modeling.errors import ConfigError, CorpusError
+from paravox.modeling.errors import ConfigError, CorpusError, did_you_mean
 from paravox.modeling.tasks import Task
 
 from .exvo import read_exvo
@@ -32,9 +31,7 @@ def load_corpus(corpus: str, data_dir: str, tasks: list[Task], audio: str = "pro
         CorpusError: if the corpus cannot be read.
     """
     if corpus not in CORPORA:
-        nearest = get_close_matches(corpus, CORPORA, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"use {', '.join(CORPORA)}"
-        raise ConfigError(f"corpus {corpus!r} is not known: {hint}")
+        raise ConfigError(f"corpus {corpus!r} is not known: {did_you_mean(corpus, CORPORA)}")
     if corpus == "exvo":
         return read_exvo(data_dir, audio)
     if corpus == "metadata_csv":

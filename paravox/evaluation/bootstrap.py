@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from paravox.modeling.losses import UNKNOWN_CLASS
+from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task
 from paravox.trainers.metrics.s_mtl.s_mtl import s_mtl
 from paravox.trainers.scoring import metric_names
@@ -48,8 +48,7 @@ def bootstrap_scores(
     scores: dict[str, np.ndarray] = {}
     for task in tasks:
         truth, guess = labels[task.name], predictions[task.name]
-        known = truth != UNKNOWN_CLASS if task.kind == "classes" else ~np.isnan(truth)
-        known = known.reshape(len(known), -1).all(axis=1)
+        known = fully_known(truth)
         truth, guess, weights = truth[known], np.asarray(guess[known], np.float64), counts[:, known]
         with np.errstate(invalid="ignore", divide="ignore"):
             for metric, function in _METRICS_BY_KIND[task.kind].items():

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
+from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task
 from paravox.trainers.metrics.ccc.ccc import concordance_cc
-from paravox.trainers.scoring import fully_known
 
 CURVES_A_ROW = 3
 
@@ -24,7 +24,7 @@ def draw_scores(
     """
     drawn = []
     for task in tasks:
-        known = fully_known(task, labels[task.name])
+        known = fully_known(labels[task.name])
         if task.kind == "scalar" or known.sum() < 2:
             continue
         draw = draw_confusion_matrix if task.kind == "classes" else draw_ccc_by_label

@@ -5,10 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
-from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
 from paravox.modeling.audio import duration_seconds, load_audio
 from paravox.modeling.configuration_ensemble import Burst2VecEnsembleConfig
@@ -19,9 +16,9 @@ from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatur
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
 from paravox.modeling.tasks import Task, parse_tasks
+from paravox.trainers.clip_pass import PassSettings, in_row_order, pass_over_clips
 from paravox.trainers.data_collator import MultiTaskCollator
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
-from paravox.trainers.sampler import EvaluationBatchSampler
 
 # Enough for the matrix products to be worth their start, little enough for a laptop.
 DEFAULT_BATCH_SECONDS = 30.0
@@ -91,20 +88,12 @@ def predict_dataset(
     Returns:
         `dict` of `np.ndarray`: per task, as the model gives them, in the order of the rows.
     """
-    budget = max(batch_seconds, float(dataset.seconds.max()))
-    sampler = EvaluationBatchSampler(dataset.seconds, batch_size=256, max_batch_seconds=budget)
-    loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=MultiTaskCollator(extractor))
-    model.eval()
-    predictions: dict[str, np.ndarray] = {}
-    with torch.inference_mode(), tqdm(total=len(dataset), unit="clip", desc="predict", leave=False) as progress:
-        for batch in loader:
-            index = batch.pop("index").numpy()
-            output = model(**{name: values.to(model.device) for name, values in batch.items()})
-            for task, values in output.predictions.items():
-                values = values.float().cpu().numpy()
-                predictions.setdefault(task, np.zeros((len(dataset), *values.shape[1:]), np.float32))[index] = values
-            progress.update(len(index))
-    return predictions
+    settings = PassSettings(model.device, max_batch_seconds=batch_seconds)
+    collate = MultiTaskCollator(dataset.source, extractor)
+    batches = pass_over_clips(
+        model, dataset, collate, lambda model, inputs: model(**inputs).predictions, settings, "predict"
+    )
+    return in_row_order(batches, len(dataset))
 
 
 def predict_files(

@@ -43,6 +43,9 @@ from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoin
 from paravox.runs.settings import parse_settings
 from paravox.trainers.augmentation import ClipAugmentation
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
+from paravox.trainers.clip_pass import PassSettings
+from paravox.trainers.clip_sources import PooledStates
+from paravox.trainers.lower_states import LowerStates, encode_lower_layers
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.publishing import MODEL_FOLDER, publish_run
@@ -334,14 +337,16 @@ def encode_once(
     settings: DataSettings,
 ) -> dict[str, MultiTaskDataset]:
     """The splits, standing for what the frozen part of the encoder made of them."""
-    args = copy.deepcopy(args)
-    args.push_to_hub = False
-    trainer = Burst2VecTrainer(model, args, extractor, datasets["train"], datasets.get("validation"))
+    if args.trainable_encoder_layers is not None:
+        model.freeze_encoder(args.trainable_encoder_layers)
     folder = Path(settings.cache_dir or args.output_dir) / "states"
-    return {
-        split: trainer.encode_lower_layers(dataset, folder, settings.cache_gigabytes)
-        for split, dataset in datasets.items()
-    }
+    with args.main_process_first(desc="encoding"):
+        return {
+            split: encode_lower_layers(
+                model, dataset, extractor, folder, settings.cache_gigabytes, PassSettings.from_arguments(args)
+            )
+            for split, dataset in datasets.items()
+        }
 
 
 def train_heads_first(
@@ -360,7 +365,11 @@ def train_heads_first(
     Raises:
         ConfigError: if Train is augmented and no stage follows that would learn from its clips.
     """
-    if datasets["train"].augmentation is not None and args.num_train_epochs <= 0:
+    if (
+        settings.heads_first_epochs
+        and getattr(datasets["train"].source, "augmentation", None) is not None
+        and args.num_train_epochs <= 0
+    ):
         raise ConfigError(
             "augmentation changes nothing where num_train_epochs is 0, because the heads learn on one pass of the "
             "encoder over unchanged clips: leave augmentation out, or train for an epoch or more"
@@ -390,9 +399,9 @@ def train_heads_first(
     trainer = Burst2VecTrainer(heads, stage_args, extractor, datasets["train"], datasets["validation"])
     # One pass serves all epochs: over the clips as they are.
     pooled = {
-        split: dataset.with_pooled_states(dataset.lower_states.pooled)
-        if dataset.lower_states is not None
-        else trainer.pool_clips(dataset.without_augmentation())
+        split: dataset.with_source(PooledStates(dataset.source.pooled))
+        if isinstance(dataset.source, LowerStates)
+        else trainer.pool_clips(dataset.with_source(dataset.source.without_augmentation()))
         for split, dataset in datasets.items()
     }
     trainer.train_dataset, trainer.eval_dataset = pooled["train"], pooled["validation"]

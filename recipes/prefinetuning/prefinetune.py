@@ -40,7 +40,8 @@ from paravox.runs.model_card import CardSettings, ModelCardCallback, card_facts,
 from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
 from paravox.runs.settings import parse_settings
 from paravox.study.encoding import model_around
-from paravox.trainers.lower_states import LowerStates
+from paravox.trainers.clip_pass import PassSettings
+from paravox.trainers.lower_states import LowerStates, encode_lower_layers
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer, PreFinetuningTrainingArguments
 from paravox.trainers.publishing import MODEL_FOLDER, publish_run
@@ -230,12 +231,17 @@ def encode_corpora(
     Every corpus is encoded by itself, so that all combinations it takes part in find its states.
     """
     cache_dir = Path(settings.cache_dir or Path(trainer.args.output_dir).parent) / "states"
+    how = PassSettings.from_arguments(trainer.args)
     parts: dict[str, list[LowerStates]] = {split: [] for split in datasets}
     for name, corpus in corpora.items():
         alone = build_datasets({name: corpus}, settings, trainer.processing_class.sampling_rate, trainer.args.seed)
         for split, dataset in alone.items():
-            parts[split].append(trainer.encode_lower_layers(dataset, cache_dir, settings.cache_gigabytes).lower_states)
-    return {split: dataset.with_lower_states(LowerStates.join(parts[split])) for split, dataset in datasets.items()}
+            with trainer.args.main_process_first(desc="encoding"):
+                encoded = encode_lower_layers(
+                    trainer.model, dataset, trainer.processing_class, cache_dir, settings.cache_gigabytes, how
+                )
+            parts[split].append(encoded.source)
+    return {split: dataset.with_source(LowerStates.join(parts[split])) for split, dataset in datasets.items()}
 
 
 def build_datasets(

@@ -9,7 +9,8 @@ from little_corpora import write_clip
 from paravox.corpora.registry import load_corpus, read_dataset
 from paravox.modeling.errors import ConfigError, CorpusError
 from paravox.modeling.tasks import Task
-from paravox.trainers.multi_task_dataset import ClipDraw, MultiTaskDataset
+from paravox.trainers.multi_task_dataset import MultiTaskDataset
+from paravox.trainers.sampler import ClipDraw
 
 AGE = Task("age", kind="scalar", range=(20, 40))
 

@@ -6,7 +6,15 @@ import torch
 from scipy.stats import pearsonr
 from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error
 
-from paravox.modeling.losses import ccc_loss, cross_entropy_loss, known_rows, mae_loss, mse_loss, task_loss
+from paravox.modeling.losses import (
+    ccc_loss,
+    cross_entropy_loss,
+    fully_known,
+    mae_loss,
+    mse_loss,
+    partly_known,
+    task_loss,
+)
 from paravox.modeling.tasks import Task
 
 EMOTION = Task("emotion", "intensities", labels=("amusement", "awe", "fear"))
@@ -190,14 +198,14 @@ def test_half_precision_logits_give_a_float32_loss(task, labels):
     assert task_loss(task, torch.zeros(4, task.outputs, dtype=torch.bfloat16), labels).dtype == torch.float32
 
 
-def test_known_rows():
-    assert known_rows(EMOTION, torch.tensor([[0.1, NAN, NAN], [NAN, NAN, NAN], [0, 1, 0.5]])).tolist() == [
-        True,
-        False,
-        True,
-    ]
-    assert known_rows(AGE, torch.tensor([NAN, 25.0])).tolist() == [False, True]
-    assert known_rows(COUNTRY, torch.tensor([0, -100, 3])).tolist() == [True, False, True]
+@pytest.mark.parametrize("library", [torch.tensor, np.array])
+def test_partly_and_fully_known(library):
+    intensities = library([[0.1, NAN, NAN], [NAN, NAN, NAN], [0, 1, 0.5]])
+    assert partly_known(intensities).tolist() == [True, False, True]
+    assert fully_known(intensities).tolist() == [False, False, True]
+    for known in (partly_known, fully_known):
+        assert known(library([NAN, 25.0])).tolist() == [False, True]
+        assert known(library([0, -100, 3])).tolist() == [True, False, True]
 
 
 def test_class_weights_are_torch_s():

@@ -71,7 +71,7 @@ def test_one_intensity_may_be_given_as_a_word():
         (COUNTRY | {"labels": 4}, "'country': labels are 4, a list of names is needed"),
         (AGE | {"range": [20, float("inf")]}, r"range is \[20, inf\], its ends must be finite"),
         (AGE | {"units": "years"}, "'age': unknown key 'units': did you mean 'unit'?"),
-        (AGE | {"qqq": 1}, "unknown key 'qqq': known are name, kind, labels, range, unit, loss"),
+        (AGE | {"qqq": 1}, "unknown key 'qqq': use one of name, kind, labels, range, unit, loss"),
         (AGE | {"class_weights": [1.0]}, "'age': kind 'scalar' has no classes to weigh: remove class_weights"),
         (
             COUNTRY | {"class_weights": [1.0]},

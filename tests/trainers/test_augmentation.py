@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 
 from paravox.modeling.errors import ConfigError
 from paravox.trainers.augmentation import ClipAugmentation, seeded_generators
-from paravox.trainers.multi_task_dataset import ClipDraw, MultiTaskDataset
+from paravox.trainers.multi_task_dataset import MultiTaskDataset
+from paravox.trainers.sampler import ClipDraw
 
 RATE = 16_000
 NOISE = {"transform": "AddGaussianNoise", "p": 0.5, "min_amplitude": 0.001, "max_amplitude": 0.01}
@@ -110,9 +111,9 @@ def test_clips_of_a_dataset_are_the_same_in_any_number_of_workers(tmp_path, work
     draws = [[ClipDraw(row, None, epoch) for row, epoch in batch] for batch in batches]
     loader = DataLoader(dataset, batch_sampler=draws, collate_fn=list, num_workers=workers)
     before = global_states()
-    found = [item["audio"][0] for batch in loader for item in batch]
+    found = [item["clip"] for batch in loader for item in batch]
     assert global_states() == before
-    expected = [augment(plain[draw]["audio"][0], RATE, (3, draw.epoch, draw.index)) for part in draws for draw in part]
+    expected = [augment(plain[draw]["clip"], RATE, (3, draw.epoch, draw.index)) for part in draws for draw in part]
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
     assert not np.array_equal(found[2], found[5])
@@ -130,7 +131,7 @@ def test_clips_of_a_dataset_are_the_same_in_any_number_of_workers(tmp_path, work
         ([GAIN | {"min_gain": 1}], r"\(Gain\): unknown parameter 'min_gain': did you mean 'min_gain_db'\?"),
         (
             [{"transform": "TimeMask", "xyz": 1}],
-            r"\(TimeMask\): unknown parameter 'xyz': expected one of min_band_part",
+            r"\(TimeMask\): unknown parameter 'xyz': use one of min_band_part",
         ),
         ([GAIN | {"min_gain_db": "loud"}], r"\(Gain\): min_gain_db is 'loud', expected a number: correct it"),
         ([GAIN | {"min_gain_db": True}], r"\(Gain\): min_gain_db is True, expected a number"),

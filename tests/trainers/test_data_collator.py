@@ -5,16 +5,20 @@ import torch
 from transformers import Wav2Vec2FeatureExtractor
 
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.trainers.clip_sources import PooledStates, Recordings
 from paravox.trainers.data_collator import MultiTaskCollator
-from paravox.trainers.multi_task_dataset import ALL_TASKS, ClipDraw
+from paravox.trainers.lower_states import LowerStates
+from paravox.trainers.sampler import ALL_TASKS, ClipDraw
 
-COLLATE = MultiTaskCollator(Burst2VecFeatureExtractor(Wav2Vec2FeatureExtractor(do_normalize=False).to_dict()))
+EXTRACTOR = Burst2VecFeatureExtractor(Wav2Vec2FeatureExtractor(do_normalize=False).to_dict())
+# No clip is read here: the source only says how clips become a batch.
+COLLATE = MultiTaskCollator(Recordings(clips=None), EXTRACTOR)
 
 
-def item(index, samples=800, task="age", counted=True, **content):
-    audio = (np.full(samples, 0.1 * (index + 1), np.float32), 16_000)
+def item(index, samples=800, task="age", counted=True, clip=None):
+    clip = np.full(samples, 0.1 * (index + 1), np.float32) if clip is None else clip
     labels = {"age": np.float32(20 + index), "country": np.int64(index), "emotion": np.float32([0.1, 0.2])}
-    return {"draw": ClipDraw(index, task, 0, counted), "labels": labels, **(content or {"audio": audio})}
+    return {"draw": ClipDraw(index, task, 0, counted), "labels": labels, "clip": clip}
 
 
 def test_clips_are_padded_to_the_longest_of_their_batch():
@@ -38,19 +42,20 @@ def test_without_a_task_there_are_no_labels():
 
 def test_pooled_states_are_stacked():
     states = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
-    batch = COLLATE([item(n, pooled_states=states[n]) for n in range(2)])
+    batch = MultiTaskCollator(PooledStates(states))([item(n, clip=states[n]) for n in range(2)])
     np.testing.assert_array_equal(batch["pooled_states"].numpy(), states)
     assert "input_values" not in batch
 
 
 def test_lower_states_are_padded_with_a_mask_of_their_frames():
-    clips = [{"lower_states": np.ones((frames, 4), np.float32), "lower_pooled_states": None} for frames in (2, 5)]
-    batch = COLLATE([item(n, **clip) for n, clip in enumerate(clips)])
+    collate = MultiTaskCollator(LowerStates([], np.zeros((2, 3), np.int64), np.zeros((2, 3, 4)), layers=1))
+    states = [np.ones((frames, 4), np.float32) for frames in (2, 5)]
+    batch = collate([item(n, clip=(clip, None)) for n, clip in enumerate(states)])
     assert batch["lower_states"].shape == (2, 5, 4) and batch["lower_states"].sum(dim=(1, 2)).tolist() == [8, 20]
     assert batch["attention_mask"].tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
     assert "lower_pooled_states" not in batch
     pooled = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
-    batch = COLLATE([item(n, **clip | {"lower_pooled_states": pooled[n]}) for n, clip in enumerate(clips)])
+    batch = collate([item(n, clip=(clip, pooled[n])) for n, clip in enumerate(states)])
     np.testing.assert_array_equal(batch["lower_pooled_states"].numpy(), pooled)
 
 

@@ -7,8 +7,10 @@ from little_corpora import write_clip
 
 from paravox.modeling.errors import ConfigError, CorpusError
 from paravox.modeling.tasks import Task
+from paravox.trainers.clip_sources import PooledStates
 from paravox.trainers.lower_states import EncodedClip, LowerStates, write_states
-from paravox.trainers.multi_task_dataset import ClipDraw, MultiTaskDataset, audio_column, read_labels
+from paravox.trainers.multi_task_dataset import MultiTaskDataset, audio_column, read_labels
+from paravox.trainers.sampler import ClipDraw
 
 EMOTION = Task("emotion", kind="intensities", labels=("awe", "fear"))
 AGE = Task("age", kind="scalar", range=(20, 40), unit="years")
@@ -88,9 +90,9 @@ def test_crops_are_drawn_from_seed_epoch_and_clip(paths):
     def crop(clip, epoch, seed=0):
         corpus = Dataset.from_dict({"path": paths} | COLUMNS)
         dataset = MultiTaskDataset(corpus, TASKS, max_seconds=0.8, seed=seed)
-        return dataset[ClipDraw(clip, "age", epoch)]["audio"][0]
+        return dataset[ClipDraw(clip, "age", epoch)]["clip"]
 
-    whole = MultiTaskDataset(Dataset.from_dict({"path": paths} | COLUMNS), TASKS)[ClipDraw(2)]["audio"][0]
+    whole = MultiTaskDataset(Dataset.from_dict({"path": paths} | COLUMNS), TASKS)[ClipDraw(2)]["clip"]
     first = crop(2, epoch=0)
     assert len(first) == 12_800 and len(crop(0, epoch=0)) == 8_000
     starts = [start for start in range(len(whole) - 12_799) if np.array_equal(whole[start : start + 12_800], first)]
@@ -101,17 +103,18 @@ def test_crops_are_drawn_from_seed_epoch_and_clip(paths):
 
 def test_clips_can_stand_for_what_an_encoder_made_of_them(dataset, tmp_path):
     pooled = np.arange(24, dtype=np.float32).reshape(3, 2, 4)
-    item = dataset.with_pooled_states(pooled)[ClipDraw(1, "age")]
-    assert "audio" not in item
-    np.testing.assert_array_equal(item["pooled_states"], pooled[1])
+    changed = dataset.with_source(PooledStates(pooled))
+    item = changed[ClipDraw(1, "age")]
+    np.testing.assert_array_equal(item["clip"], pooled[1])
+    assert item["labels"]["country"] == -100 and len(changed) == 3
     clips = [EncodedClip(row, np.full((5 + row, 4), row, np.float32), pooled[row]) for row in range(3)]
     write_states(tmp_path / "states", clips, count=3, layers=0)
-    changed = dataset.with_lower_states(LowerStates.open(tmp_path / "states"))
-    item = changed[ClipDraw(2)]
-    np.testing.assert_array_equal(item["lower_states"], clips[2].states)
-    np.testing.assert_array_equal(item["lower_pooled_states"], pooled[2, :1])
-    np.testing.assert_allclose(changed.seconds, dataset.seconds)
-    assert "audio" in dataset[ClipDraw(0)]
+    changed = dataset.with_source(LowerStates.open(tmp_path / "states", dataset.seconds))
+    states, lower_pooled = changed[ClipDraw(2)]["clip"]
+    np.testing.assert_array_equal(states, clips[2].states)
+    np.testing.assert_array_equal(lower_pooled, pooled[2, :1])
+    np.testing.assert_allclose(changed.seconds, [0.5, 1.0, 1.5])
+    assert len(dataset[ClipDraw(0)]["clip"]) == 8_000  # the given one is left as it was
 
 
 def test_drawn_clips_are_augmented_after_the_crop(paths):
@@ -125,31 +128,24 @@ def test_drawn_clips_are_augmented_after_the_crop(paths):
     settings = {"max_seconds": 0.8, "seed": 5}
     augmented = MultiTaskDataset(corpus, TASKS, augmentation=augmentation, **settings)
     plain = MultiTaskDataset(corpus, TASKS, **settings)
+    unchanged = augmented.with_source(augmented.source.without_augmentation())
     for draw in (ClipDraw(0, "age", 1), ClipDraw(2, None, 3)):
-        np.testing.assert_array_equal(augmented[draw]["audio"][0], -plain[draw]["audio"][0])
-        np.testing.assert_array_equal(augmented.without_augmentation()[draw]["audio"][0], plain[draw]["audio"][0])
+        np.testing.assert_array_equal(augmented[draw]["clip"], -plain[draw]["clip"])
+        np.testing.assert_array_equal(unchanged[draw]["clip"], plain[draw]["clip"])
     assert calls == [(8_000, 16_000, (5, 1, 0)), (12_800, 16_000, (5, 3, 2))]
     np.testing.assert_array_equal(augmented.seconds, plain.seconds)
     shuffled = augmented.with_shuffled_labels(0).skip_unreadable()[0]
-    np.testing.assert_array_equal(shuffled[draw]["audio"][0], -plain[draw]["audio"][0])
+    np.testing.assert_array_equal(shuffled[draw]["clip"], -plain[draw]["clip"])
 
 
-def test_augmentation_does_not_go_with_stored_outputs(paths, tmp_path):
+def test_augmentation_does_not_go_with_stored_outputs(paths):
     corpus = Dataset.from_dict({"path": paths} | COLUMNS)
     augmented = MultiTaskDataset(corpus, TASKS, augmentation=lambda samples, rate, numbers: samples)
-    pooled = np.zeros((3, 2, 4), np.float32)
-    clips = [EncodedClip(row, np.zeros((5, 4)), pooled[row]) for row in range(3)]
-    write_states(tmp_path / "states", clips, count=3, layers=0)
-    lower = LowerStates.open(tmp_path / "states")
-    message = "augmentation and an encoder's stored outputs do not go together.*: turn one of the two off"
+    message = "augmentation does not go together with stored outputs.*: turn one of the two off"
     with pytest.raises(ConfigError, match=message):
-        augmented.with_pooled_states(pooled)
-    with pytest.raises(ConfigError, match=message):
-        augmented.with_lower_states(lower)
-    unchanged = augmented.without_augmentation()
-    assert "pooled_states" in unchanged.with_pooled_states(pooled)[ClipDraw(0)]
-    assert "lower_states" in unchanged.with_lower_states(lower)[ClipDraw(0)]
-    assert augmented.augmentation is not None
+        augmented.source.refuse_augmentation()
+    augmented.source.without_augmentation().refuse_augmentation()
+    assert augmented.source.augmentation is not None
 
 
 def test_shuffled_labels_are_the_same_labels_in_another_order(dataset):
@@ -169,4 +165,4 @@ def test_unreadable_clips_are_left_out_with_their_labels(dataset, paths):
     readable, messages = dataset.skip_unreadable()
     assert len(messages) == 1 and "1.wav" in messages[0]
     assert len(readable) == 2 and readable.labels["country"].tolist() == [1, 0]
-    assert len(readable[ClipDraw(1)]["audio"][0]) == 24_000 and len(dataset) == 3
+    assert len(readable[ClipDraw(1)]["clip"]) == 24_000 and len(dataset) == 3

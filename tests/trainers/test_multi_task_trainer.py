@@ -1,6 +1,6 @@
 """The trainer: what it logs and scores, how losses accumulate, what the paper's settings become, what it refuses."""
 
-import copy
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +10,25 @@ import torch
 import yaml
 from datasets import Audio, Dataset
 
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.errors import ConfigError, TrainingError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.tasks import parse_tasks
 from paravox.recipes.burst2vec import train
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
+from paravox.trainers.clip_pass import PassSettings
+from paravox.trainers.lower_states import encode_lower_layers
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
-from paravox.trainers.multi_task_dataset import ClipDraw, MultiTaskDataset
-from paravox.trainers.sampler import OneTaskBatchSampler
+from paravox.trainers.multi_task_dataset import MultiTaskDataset
+from paravox.trainers.sampler import ClipDraw, OneTaskBatchSampler
 
 KINDS = ("emotion", "age", "country")
 CLIPS = 12
+
+
+def encode(trainer, dataset, folder):
+    """The dataset after one pass of the trainer's frozen layers, in the precision of its run."""
+    settings = PassSettings.from_arguments(trainer.args)
+    return encode_lower_layers(trainer.model, dataset, trainer.processing_class, folder, settings=settings)
 
 
 @pytest.fixture
@@ -93,8 +101,8 @@ def test_a_run_on_stored_states_ends_with_the_same_weights(make_trainer, make_mo
     settings = {"trainable_encoder_layers": 1, "max_steps": 6, "learning_rate": 0.01}
     each_time = make_trainer(make_model(layer_weights=True), **settings)
     once = make_trainer(make_model(layer_weights=True), **settings)
-    once.train_dataset = once.encode_lower_layers(once.train_dataset, tmp_path / "states")
-    assert once.encode_lower_layers(each_time.train_dataset, tmp_path / "states").lower_states is not None
+    once.train_dataset = encode(once, once.train_dataset, tmp_path / "states")
+    assert encode(once, each_time.train_dataset, tmp_path / "states").source is not None
     assert len(list((tmp_path / "states").iterdir())) == 1  # found again
     each_time.train()
     once.train()
@@ -106,8 +114,8 @@ def test_a_frozen_encoder_runs_in_the_precision_of_the_run(make_trainer, make_mo
     pooled = {}
     for bf16 in (False, True):
         trainer = make_trainer(make_model(layer_weights=True), trainable_encoder_layers=1, bf16=bf16)
-        stored = trainer.encode_lower_layers(dataset, tmp_path / "states").lower_states
-        pooled[bf16] = trainer.pool_clips(dataset).pooled_states, stored.pooled
+        stored = encode(trainer, dataset, tmp_path / "states").source
+        pooled[bf16] = trainer.pool_clips(dataset).source.states, stored.pooled
     for exact, half in zip(pooled[False], pooled[True], strict=True):
         # bfloat16 keeps 8 bits of a number.
         assert 1e-4 < np.abs(half - exact).max() < 0.1
@@ -115,14 +123,12 @@ def test_a_frozen_encoder_runs_in_the_precision_of_the_run(make_trainer, make_mo
 
 def test_states_are_another_s_where_weights_clips_or_crop_differ(make_trainer, make_model, dataset, tmp_path):
     def folders(model, dataset):
-        make_trainer(model, trainable_encoder_layers=1).encode_lower_layers(dataset, tmp_path / "states")
+        encode(make_trainer(model, trainable_encoder_layers=1), dataset, tmp_path / "states")
         return len(list((tmp_path / "states").iterdir()))
 
     model = make_model()
     assert folders(model, dataset) == folders(make_model(), dataset) == 1
-    cropped = copy.copy(dataset)
-    cropped.max_seconds = 0.3
-    cropped.__dict__.pop("seconds", None)
+    cropped = dataset.with_source(dataclasses.replace(dataset.source, max_seconds=0.3))
     assert folders(model, cropped) == 2
     with torch.no_grad():
         model.encoder.model.encoder.layers[0].final_layer_norm.bias.add_(1e-3)
@@ -139,7 +145,7 @@ def test_evaluation_equals_predicting_each_clip_alone(make_trainer, dataset, tas
     extractor, model = trainer.processing_class, trainer.model.eval()
     with torch.no_grad():
         alone = [
-            model(**extractor([dataset[ClipDraw(clip)]["audio"]], return_tensors="pt")).predictions
+            model(**extractor([(dataset[ClipDraw(clip)]["clip"], 16_000)], return_tensors="pt")).predictions
             for clip in range(CLIPS)
         ]
     ages = torch.cat([prediction["age"] for prediction in alone]).numpy()
@@ -178,9 +184,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(make_trainer):
     trainer = make_trainer(num_train_epochs=1)
     with torch.no_grad():
         trainer.model.projection[0].weight.fill_(torch.nan)
-    with pytest.raises(
-        FloatingPointError, match=r"loss of task '\w+' is nan at step 1, clips \[.*lower the learning rate"
-    ):
+    with pytest.raises(TrainingError, match=r"loss of task '\w+' is nan at step 1, clips \[.*lower the learning rate"):
         trainer.train()
     assert not any("loss" in entry for entry in trainer.state.log_history)
 
@@ -287,7 +291,7 @@ def test_reading_clips_draws_none_of_the_numbers_that_training_draws(make_traine
     before = torch.get_rng_state()
     trainer.evaluate()
     list(trainer.get_train_dataloader())
-    trainer.encode_lower_layers(dataset, tmp_path / "states")
+    encode(trainer, dataset, tmp_path / "states")
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -11,8 +11,11 @@ from paravox.modeling.errors import ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning
 from paravox.modeling.tasks import parse_tasks
-from paravox.trainers.multi_task_dataset import ClipDraw, MultiTaskDataset
+from paravox.trainers.clip_pass import PassSettings
+from paravox.trainers.lower_states import encode_lower_layers
+from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer, PreFinetuningTrainingArguments
+from paravox.trainers.sampler import ClipDraw
 
 TASKS = parse_tasks(
     [
@@ -22,6 +25,12 @@ TASKS = parse_tasks(
     ]
 )
 CLIPS = 24
+
+
+def encode(trainer, dataset, folder):
+    """The dataset after one pass of the trainer's frozen layers, in the precision of its run."""
+    settings = PassSettings.from_arguments(trainer.args)
+    return encode_lower_layers(trainer.model, dataset, trainer.processing_class, folder, settings=settings)
 
 
 @pytest.fixture
@@ -100,7 +109,7 @@ def test_validation_is_the_mean_of_the_scaled_losses(make_trainer, dataset):
     for position, task in enumerate(TASKS):
         rows = range(position, CLIPS, 3)
         with torch.no_grad():
-            clips = [dataset[ClipDraw(row)]["audio"] for row in rows]
+            clips = [(dataset[ClipDraw(row)]["clip"], 16_000) for row in rows]
             logits = model(**extractor(clips, return_tensors="pt")).logits[task.name]
         labels = torch.tensor([row % len(task.labels) for row in rows])
         loss = torch.nn.functional.cross_entropy(logits, labels).item() / np.log(len(task.labels))
@@ -116,7 +125,7 @@ def test_layers_that_run_once_train_as_those_that_run_each_time(make_trainer, en
     settings = {"trainable_encoder_layers": layers, "max_steps": 6, "learning_rate": 0.01}
     each_time = make_trainer(encoder, **settings)
     once = make_trainer(encoder, **settings)
-    once.train_dataset = once.encode_lower_layers(once.train_dataset, tmp_path / "states")
+    once.train_dataset = encode(once, once.train_dataset, tmp_path / "states")
     once.eval_dataset = once.train_dataset
     each_time.train()
     once.train()
@@ -131,14 +140,13 @@ def test_runs_of_all_seeds_share_what_is_stored(make_trainer, corpus, tmp_path):
     stored = []
     for seed in (1, 2):
         cropped = MultiTaskDataset(corpus, TASKS, max_seconds=0.3, seed=seed)
-        stored.append(trainer.encode_lower_layers(cropped, tmp_path / "states"))
+        stored.append(encode(trainer, cropped, tmp_path / "states"))
     assert len(list((tmp_path / "states").iterdir())) == 1
-    assert [clips.seed for clips in stored] == [1, 2]
-    assert len(stored[1].lower_states[CLIPS - 1]) == 15  # frames of 0.3 s
+    assert len(stored[1].source[CLIPS - 1]) == 15  # frames of 0.3 s
 
 
 @pytest.mark.parametrize("layers", [None, 0])
 def test_nothing_to_run_once(make_trainer, layers, tmp_path):
     trainer = make_trainer(trainable_encoder_layers=layers)
     with pytest.raises(ConfigError, match="cache_lower_layers needs trainable_encoder_layers between 1 and 2"):
-        trainer.encode_lower_layers(trainer.train_dataset, tmp_path)
+        encode(trainer, trainer.train_dataset, tmp_path)

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from paravox.modeling.errors import ConfigError
-from paravox.trainers.multi_task_dataset import ALL_TASKS
-from paravox.trainers.sampler import AllTasksBatchSampler, EvaluationBatchSampler, OneTaskBatchSampler, padding_share
+from paravox.trainers.sampler import (
+    ALL_TASKS,
+    AllTasksBatchSampler,
+    EvaluationBatchSampler,
+    OneTaskBatchSampler,
+    padding_share,
+)
 
 STRATEGIES = ("proportional", "round_robin", "uniform")
 # Rows reveal their task: emotion below 100, age from 100, country from 200; the last ten of age have a country too.

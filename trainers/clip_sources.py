@@ -1,0 +1,161 @@
+"""Where a dataset's clips come from: recordings, or what a frozen encoder has made of them."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from datasets import Dataset
+
+from paravox.modeling.audio import duration_seconds, load_audio
+from paravox.modeling.errors import AudioError, ConfigError
+
+# Crops with this seed are the same in runs of every seed, so that these can share what is stored of them.
+SHARED_CROPS_SEED = 1
+# Reading headers waits for the disk: a few threads hide that.
+HEADER_THREADS = 4
+
+Augmentation = Callable[[np.ndarray, int, Sequence[int]], np.ndarray]
+
+
+class ClipSource(Protocol):
+    """What a [`MultiTaskDataset`] asks of the place where its clips come from."""
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """The length of each clip, `(clips,)`, by which batches are made."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, row: int, epoch: int) -> Any:
+        """One clip, as [`ClipSource.collate`] takes it; what is random about it depends on the epoch."""
+
+    def collate(self, clips: list[Any], feature_extractor: Any) -> dict[str, torch.Tensor]:
+        """The model's inputs for a batch of clips, padded to the longest of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recordings:
+    """Clips that are decoded when they are drawn.
+
+    Args:
+        clips (`datasets.Dataset`): one column, of paths or undecoded audio.
+        load (`Callable`, *optional*): turns what the column holds into mono float32 samples at `sampling_rate`, such as
+            the `load` of an audio cache. By default it decodes and resamples.
+        sampling_rate (`int`, *optional*, defaults to 16000): in hertz.
+        max_seconds (`float`, *optional*): longer clips are cropped to this length, at a place drawn anew each epoch.
+        seed (`int`, *optional*, defaults to 0): of the crops and the augmentation.
+        augmentation (`Callable`, *optional*): turns samples, their rate and the numbers `(seed, epoch, row)` into samples
+            of the same length, such as a [`ClipAugmentation`]. It sees each drawn clip after cropping.
+    """
+
+    clips: Dataset
+    load: Callable[[Any], np.ndarray] = load_audio
+    sampling_rate: int = 16_000
+    max_seconds: float | None = None
+    seed: int = 0
+    augmentation: Augmentation | None = None
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @cached_property
+    def seconds(self) -> np.ndarray:
+        """The length of each clip after cropping, `(clips,)`, read from the headers of the files."""
+        with ThreadPoolExecutor(HEADER_THREADS) as pool:
+            seconds = np.fromiter(pool.map(self._header_seconds, range(len(self))), dtype=np.float64, count=len(self))
+        return np.minimum(seconds, self.max_seconds) if self.max_seconds is not None else seconds
+
+    def read(self, row: int, epoch: int) -> np.ndarray:
+        """One clip's samples, `(samples,)`."""
+        samples = self._crop(self.load(self._source(row)), row, epoch)
+        if self.augmentation is not None:
+            samples = self.augmentation(samples, self.sampling_rate, (self.seed, epoch, row))
+        return samples
+
+    def collate(self, clips: list[np.ndarray], feature_extractor: Any) -> dict[str, torch.Tensor]:
+        return dict(feature_extractor([(samples, self.sampling_rate) for samples in clips], return_tensors="pt"))
+
+    def with_shared_crops(self) -> "Recordings":
+        """The same clips, cropped at places that do not depend on the seed of the run."""
+        return dataclasses.replace(self, seed=SHARED_CROPS_SEED)
+
+    def without_augmentation(self) -> "Recordings":
+        """The same clips, left as they are when they are drawn."""
+        return dataclasses.replace(self, augmentation=None)
+
+    def select(self, rows: Sequence[int]) -> "Recordings":
+        """Some of the clips, in the order given."""
+        return dataclasses.replace(self, clips=self.clips.select(rows))
+
+    def check(self, row: int) -> str | None:
+        """Decodes a clip and returns what is wrong with it, `None` if nothing is."""
+        try:
+            self.load(self._source(row))
+        except AudioError as error:
+            return str(error)
+        return None
+
+    def refuse_augmentation(self) -> None:
+        """Raises [`ConfigError`] where clips are augmented and something is to be stored of them."""
+        if self.augmentation is not None:
+            raise ConfigError(
+                "augmentation does not go together with stored outputs of an encoder, because every epoch would see the "
+                "first draw again: turn one of the two off"
+            )
+
+    def content(self, row: int) -> bytes:
+        """All that an encoder's states for a clip depend on: the bytes of its file, and how it is cropped."""
+        source = self._source(row)
+        content = source.get("bytes") if isinstance(source, dict) else None
+        if content is None:
+            content = Path(source["path"] if isinstance(source, dict) else source).read_bytes()
+        if self.max_seconds is None or self._header_seconds(row) <= self.max_seconds:
+            return content
+        return content + f"{self.max_seconds} {self.seed} {row}".encode()
+
+    def _source(self, row: int) -> Any:
+        (source,) = self.clips[int(row)].values()
+        return source
+
+    def _header_seconds(self, row: int) -> float:
+        return duration_seconds(self._source(row))
+
+    def _crop(self, samples: np.ndarray, row: int, epoch: int) -> np.ndarray:
+        length = len(samples) if self.max_seconds is None else int(self.max_seconds * self.sampling_rate)
+        surplus = len(samples) - length
+        if surplus <= 0:
+            return samples
+        start = np.random.default_rng([self.seed, epoch, row]).integers(surplus + 1)
+        return samples[start : start + length]
+
+
+@dataclass(frozen=True, eq=False)
+class PooledStates:
+    """Clips as vectors: what a frozen encoder gives for each, averaged over time.
+
+    Args:
+        states (`np.ndarray` of shape `(clips, layers, hidden)`): in the order of the rows.
+    """
+
+    states: np.ndarray
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Zeros: vectors of one size need no padding, so that any of them go well together."""
+        return np.zeros(len(self.states))
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def read(self, row: int, epoch: int) -> np.ndarray:
+        """One clip's states, `(layers, hidden)`."""
+        return self.states[row]
+
+    def collate(self, clips: list[np.ndarray], feature_extractor: Any) -> dict[str, torch.Tensor]:
+        return {"pooled_states": torch.from_numpy(np.stack(clips))}
