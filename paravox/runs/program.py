@@ -1,27 +1,26 @@
-"""How every program ends: with its result, with one sentence about what is wrong, or with a hint how to go on."""
+"""How a program ends, and how it starts another one."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from paravox.modeling.errors import ParavoxError
 
-STOPPED = 130  # what shells give for a program that Ctrl-C has stopped
-START_AGAIN = "start the command again"
+INTERRUPTED = 130  # the exit code that shells give a program which Ctrl-C has stopped
+START_AGAIN = "start the same command again"
 
 
-def run(
-    main: Callable[[Sequence[str] | None], Any], argv: Sequence[str] | None = None, go_on: str = START_AGAIN
-) -> NoReturn:
-    """Runs the `main` of a program and leaves the process.
+def run(main: Callable[..., Any], argv: Sequence[str] | None = None, go_on: str = START_AGAIN) -> NoReturn:
+    """Runs the `main` of a program and ends the process.
 
-    An error of paravox is one sentence and exit code 1; Ctrl-C is one line that says how to go on, and exit code 130.
-    Anything else is a defect, whose traceback is shown.
+    An error of paravox is shown as one sentence, with exit code 1. Ctrl-C is answered by one line that says how to go on,
+    with exit code 130. Any other exception is a defect of the program, so its traceback is shown.
 
     Args:
         main (`Callable`): takes the arguments of the command line.
-        argv (list of `str`, *optional*): these arguments; those of the process by default.
-        go_on (`str`, *optional*): how to go on after Ctrl-C, the end of a sentence.
+        argv (list of `str`, *optional*): these arguments. By default those of the process.
+        go_on (`str`, *optional*): how to go on after Ctrl-C, as the end of a sentence.
     """
     try:
         main(argv)
@@ -29,5 +28,19 @@ def run(
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
         print(f"\nStopped. To go on, {go_on}.", file=sys.stderr)
-        sys.exit(STOPPED)
+        sys.exit(INTERRUPTED)
     sys.exit(0)
+
+
+def start(program: str, arguments: Sequence[str]) -> None:
+    """Runs another program in a process of its own, as a person would; what it prints goes to the same terminal.
+
+    If it fails, it has said why, and this process ends with the same exit code.
+
+    Args:
+        program (`str`): a module of `paravox.recipes`, such as `burst2vec.train`.
+        arguments (list of `str`): of its command line.
+    """
+    done = subprocess.run([sys.executable, "-m", f"paravox.recipes.{program}", *arguments])
+    if done.returncode:
+        sys.exit(done.returncode)
