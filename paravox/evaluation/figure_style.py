@@ -1,0 +1,44 @@
+"""What all figures share: colours, and files whose bytes depend on nothing but what they show."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from paravox.trainers.files import written_aside
+
+# Okabe and Ito (2008): people with any common form of colour blindness can tell these colours apart.
+BLACK = "#000000"
+ORANGE = "#E69F00"
+SKY_BLUE = "#56B4E9"
+GREEN = "#009E73"
+YELLOW = "#F0E442"
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+PURPLE = "#CC79A7"
+COLOURS = (BLUE, ORANGE, GREEN, VERMILION, SKY_BLUE, PURPLE, YELLOW, BLACK)
+GREY = "#333333"
+
+# Without these settings, Matplotlib writes the time, its own version and random identifiers into the file.
+_METADATA = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
+_SETTINGS = {"svg.hashsalt": "paravox"}
+
+
+def save_figure(figure: Figure, path: Path, suffixes: Sequence[str] = (".png", ".svg"), dpi: int = 150) -> list[Path]:
+    """Saves a figure in several formats. The same figure gives the same bytes.
+
+    Args:
+        figure (`matplotlib.figure.Figure`): made by `Figure(...)` rather than by pyplot, which would keep it in memory.
+        path (`Path`): where to write; its suffix is replaced. The folder is made if it does not exist.
+        suffixes (sequence of `str`, *optional*): one file is written for each.
+        dpi (`int`, *optional*, defaults to 150): the resolution of a PNG in dots per inch.
+
+    Returns:
+        list of `Path`: the files, in the order of `suffixes`.
+    """
+    paths = [path.with_suffix(suffix) for suffix in suffixes]
+    for file in paths:
+        with written_aside(file) as part, matplotlib.rc_context(_SETTINGS):
+            figure.savefig(part, dpi=dpi, metadata=_METADATA.get(file.suffix))
+    return paths

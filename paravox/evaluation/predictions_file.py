@@ -1,0 +1,88 @@
+"""The predictions that a run leaves for each split, with what is needed to score them again."""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from paravox.modeling.errors import CheckpointError
+from paravox.trainers.files import written_aside
+
+# The name of a task is an identifier, so no task can have one of these names.
+_LABELS = "labels/"
+_SPEAKERS = "clip/speaker"
+_FILES = "clip/file"
+
+
+@dataclass(frozen=True)
+class SavedPredictions:
+    """The predictions of one split.
+
+    Args:
+        predictions (`dict` of `np.ndarray`): per task, `(clips, ...)`, as the model gives them.
+        labels (`dict` of `np.ndarray`): per task, as a `MultiTaskDataset` has them. Empty for older files, which
+            hold predictions alone.
+        speakers (list of `str`, *optional*): of every clip.
+        clips (list of `str`, *optional*): the file name of every clip, without folders.
+    """
+
+    predictions: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
+    speakers: list[str] | None = None
+    clips: list[str] | None = None
+
+
+def write_predictions(
+    file: Path,
+    predictions: dict[str, np.ndarray],
+    labels: dict[str, np.ndarray],
+    speakers: Sequence[str] | None,
+    clips: Sequence[str] | None,
+) -> None:
+    """Writes the predictions of one split as a compressed `.npz`, whole or not at all.
+
+    The file holds one array per task under the task's name, and beside them `labels/<task>`, `clip/speaker` and
+    `clip/file`. All arrays have one row per clip.
+
+    Args:
+        file (`Path`): its folder is made if it does not exist.
+        predictions, labels, speakers, clips: as in [`SavedPredictions`]. Only the file names of `clips` are stored,
+            because their folders belong to this machine.
+
+    Raises:
+        ValueError: if the arrays do not have the same number of rows.
+    """
+    arrays = {name: np.asarray(values) for name, values in predictions.items()}
+    arrays |= {f"{_LABELS}{name}": np.asarray(values) for name, values in labels.items()}
+    if speakers is not None:
+        arrays[_SPEAKERS] = np.array([str(speaker) for speaker in speakers], dtype=np.str_)
+    if clips is not None:
+        arrays[_FILES] = np.array([Path(clip).name for clip in clips], dtype=np.str_)
+    rows = {name: len(values) for name, values in arrays.items()}
+    if len(set(rows.values())) > 1:
+        raise ValueError(f"the arrays for {file} do not have one row per clip each: {rows}")
+    with written_aside(file) as part, open(part, "wb") as opened:
+        np.savez_compressed(opened, **arrays)
+
+
+def read_predictions(file: Path) -> SavedPredictions:
+    """Reads what [`write_predictions`] wrote, or an older file that holds predictions alone.
+
+    Raises:
+        CheckpointError: if the file does not exist or is not an `.npz`.
+    """
+    try:
+        with np.load(file) as opened:
+            arrays = dict(opened)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{file} holds no predictions ({' '.join(str(error).split())}): give the output_dir of a finished run"
+        ) from None
+    return SavedPredictions(
+        predictions={name: values for name, values in arrays.items() if "/" not in name},
+        labels={name.removeprefix(_LABELS): values for name, values in arrays.items() if name.startswith(_LABELS)},
+        speakers=arrays[_SPEAKERS].tolist() if _SPEAKERS in arrays else None,
+        clips=arrays[_FILES].tolist() if _FILES in arrays else None,
+    )
