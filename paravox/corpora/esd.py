@@ -5,9 +5,9 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from .emotion_corpora import as_clips, list_audio, list_files, no_clips, warn_about_count
-from .faults import Faults
-from .metadata_csv import SPLIT_NAMES
+from paravox.corpora.faults import Faults
+from paravox.corpora.reading import as_clips, list_audio, list_files, no_clips, warn_about_count
+from paravox.corpora.splitting import SPLIT_NAMES
 
 LABELS = ("angry", "happy", "neutral", "sad", "surprise")
 PAPER_CLIPS = 35_000  # 20 speakers, 5 emotions, 350 sentences

@@ -6,10 +6,9 @@ from pathlib import Path
 import pandas as pd
 from datasets import DatasetDict
 
+from paravox.corpora.faults import SHOWN_OFFENDERS, Faults, check_splits
+from paravox.corpora.splitting import datasets_by_split
 from paravox.modeling.errors import ConfigError, CorpusError
-
-from .faults import SHOWN_OFFENDERS, Faults, check_splits
-from .metadata_csv import as_dataset_dict
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ def read_exvo(data_dir: str | Path, audio: str = "provided") -> DatasetDict:
     clips.insert(1, "path", _find_audio(faults, root, clips["file_id"], audio))
     faults.raise_if_any()
     _warn_of_counts(clips)
-    return as_dataset_dict(clips)
+    return datasets_by_split(clips)
 
 
 def _numbers(faults: Faults, values: pd.Series, what: str) -> pd.Series:

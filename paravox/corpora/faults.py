@@ -13,7 +13,6 @@ from paravox.modeling.tasks import Task
 logger = logging.getLogger(__name__)
 
 SHOWN_OFFENDERS = 3
-SPLITS = ("train", "validation", "test")
 
 
 class Faults:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from .emotion_corpora import (
+from paravox.corpora.faults import Faults
+from paravox.corpora.reading import (
     NO_MAJORITY_CHOICES,
     as_clips,
     audio_by_stem,
@@ -16,7 +17,6 @@ from .emotion_corpora import (
     warn_about_count,
     warn_about_some,
 )
-from .faults import Faults
 
 EMOTIONS = {
     "ang": "anger",

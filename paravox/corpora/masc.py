@@ -5,8 +5,8 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from .emotion_corpora import as_clips, list_audio, list_files, no_clips, warn_about_count
-from .faults import Faults
+from paravox.corpora.faults import Faults
+from paravox.corpora.reading import as_clips, list_audio, list_files, no_clips, warn_about_count
 
 LABELS = ("anger", "elation", "neutral", "panic", "sadness")
 PAPER_CLIPS = 25_636

@@ -2,28 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 
+from paravox.corpora.faults import Faults, check_files, check_labels, check_splits
+from paravox.corpora.splitting import SPLIT_NAMES, datasets_by_split, split_by_speaker
 from paravox.modeling.errors import CorpusError
 from paravox.modeling.tasks import Task
-
-from .faults import SPLITS, Faults, check_files, check_labels, check_splits
-
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "development": "validation",
-    "eval": "validation",
-    "evaluation": "validation",
-    "test": "test",
-}
-SPLIT_SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 
 def read_metadata_csv(data_dir: str | Path, tasks: list[Task], seed: int = 0) -> DatasetDict:
@@ -72,22 +57,4 @@ def read_metadata_csv(data_dir: str | Path, tasks: list[Task], seed: int = 0) ->
     check_labels(faults, clips, tasks)
     faults.raise_if_any()
     clips.insert(0, "path", [str((folder / name).resolve()) for name in clips.pop("file_name")])
-    return as_dataset_dict(clips)
-
-
-def split_by_speaker(speakers: pd.Series, seed: int) -> pd.Series:
-    """Deals speakers out to the splits, so that about 70, 15 and 15 % of them land in Train, Val and Test."""
-    names = np.array(sorted(speakers.unique()))
-    order = np.random.default_rng(seed).permutation(names)
-    bounds = np.round(np.cumsum(list(SPLIT_SHARES.values()))[:-1] * len(names)).astype(int)
-    parts = np.split(order, bounds)
-    split_of = {name: split for split, part in zip(SPLIT_SHARES, parts, strict=True) for name in part}
-    return speakers.map(split_of)
-
-
-def as_dataset_dict(clips: pd.DataFrame) -> DatasetDict:
-    """A table with a column `split` as one dataset a split."""
-    parts = {split: clips[clips["split"] == split] for split in SPLITS}
-    return DatasetDict(
-        {split: Dataset.from_pandas(part, preserve_index=False) for split, part in parts.items() if len(part)}
-    )
+    return datasets_by_split(clips)

@@ -5,9 +5,8 @@ from pathlib import Path
 import pandas as pd
 from datasets import Dataset
 
-from paravox.modeling.errors import CorpusError
-
-from .emotion_corpora import (
+from paravox.corpora.faults import Faults
+from paravox.corpora.reading import (
     NO_MAJORITY_CHOICES,
     as_clips,
     audio_by_stem,
@@ -19,7 +18,7 @@ from .emotion_corpora import (
     warn_about_count,
     warn_about_some,
 )
-from .faults import Faults
+from paravox.modeling.errors import CorpusError
 
 EMOTIONS = {
     "A": "anger",

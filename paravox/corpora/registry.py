@@ -1,91 +1,168 @@
-"""A corpus by name: which reader opens it."""
+"""All corpora by name, and one way to open them for every program.
 
+To add a corpus, write a reader in a file of its own, such as `masc.py`, and give it a line in `CORPORA`.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from datasets import Audio, Dataset, DatasetDict, Value, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict
 
+from paravox.corpora import (
+    acted_corpora,
+    esd,
+    exvo,
+    iemocap,
+    masc,
+    metadata_csv,
+    msp_improv,
+    msp_podcast,
+    saved_dataset,
+)
+from paravox.corpora.splitting import split_clips
 from paravox.modeling.errors import ConfigError, CorpusError, did_you_mean
 from paravox.modeling.tasks import Task
 
-from .exvo import read_exvo
-from .metadata_csv import SPLIT_NAMES, read_metadata_csv
 
-CORPORA = ("exvo", "metadata_csv", "dataset")
-
-
-def load_corpus(corpus: str, data_dir: str, tasks: list[Task], audio: str = "provided") -> DatasetDict:
-    """Opens a corpus.
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus that can be opened by its name.
 
     Args:
-        corpus (`str`): `exvo`; `metadata_csv`, a folder with that file; or `dataset`: what `save_to_disk` wrote, a file or
-            folder of Parquet, or a name on the Hub, with one column of audio.
-        data_dir (`str`): where it is.
-        tasks (list of [`Task`]): which labels it must have.
-        audio (`str`, *optional*, defaults to `"provided"`): ExVo's processed files, or `raw`.
+        read (`Callable`): the reader, which takes `data_dir` and, if it needs them, `tasks`; its other arguments are the
+            options of the corpus. It returns one dataset per split, or, for an emotion corpus, one dataset with the columns
+            `path`, `speaker`, `emotion` and perhaps `split` or `session`.
+        emotions (tuple of `str`, *optional*): the label set of an emotion corpus, which has one emotion per clip.
+    """
+
+    read: Callable[..., Dataset | DatasetDict]
+    emotions: tuple[str, ...] | None = None
+
+    @property
+    def arguments(self) -> set[str]:
+        """What the reader takes beside the folder."""
+        return set(inspect.signature(self.read).parameters) - {"data_dir"}
+
+
+CORPORA = {
+    "exvo": Corpus(exvo.read_exvo),
+    "metadata_csv": Corpus(metadata_csv.read_metadata_csv),
+    "dataset": Corpus(saved_dataset.read_dataset),
+    "iemocap": Corpus(iemocap.read_iemocap, iemocap.LABELS),
+    "msp_improv": Corpus(msp_improv.read_msp_improv, msp_improv.LABELS),
+    "msp_podcast": Corpus(msp_podcast.read_msp_podcast, msp_podcast.LABELS),
+    "masc": Corpus(masc.read_masc, masc.LABELS),
+    "esd": Corpus(esd.read_esd, esd.LABELS),
+    "emodb": Corpus(acted_corpora.EMODB.read, acted_corpora.EMODB.labels),
+    "ased": Corpus(acted_corpora.ASED.read, acted_corpora.ASED.labels),
+    "turev": Corpus(acted_corpora.TUREV.read, acted_corpora.TUREV.labels),
+    "ravdess": Corpus(acted_corpora.RAVDESS.read, acted_corpora.RAVDESS.labels),
+}
+EMOTION_CORPORA = tuple(name for name, corpus in CORPORA.items() if corpus.emotions)
+SPLIT_OPTIONS = set(inspect.signature(split_clips).parameters) - {"clips"}
+
+
+def load_corpus(
+    corpus: str, data_dir: str | Path, tasks: Sequence[Task] | None = None, audio: str = "provided", **options: Any
+) -> DatasetDict:
+    """Opens a corpus with its splits.
+
+    Args:
+        corpus (`str`): a key of `CORPORA`. `metadata_csv` is a folder with that file; `dataset` is what `save_to_disk`
+            wrote, Parquet, or a name on the Hub.
+        data_dir (`str` or `Path`): the folder of the corpus.
+        tasks (list of [`Task`], *optional*): the labels that the corpus must have. An emotion corpus has those of a task
+            named `emotion` of kind `classes`.
+        audio (`str`, *optional*, defaults to `"provided"`): which recordings of ExVo, the processed ones or the `raw` ones.
+            No other corpus has this choice.
+        options: those of the reader, such as `no_majority`, and for an emotion corpus those of [`split_clips`].
 
     Returns:
-        `datasets.DatasetDict` with `train`, `validation` and `test`, whichever there are.
+        `datasets.DatasetDict` of `train`, `validation` and `test`, whichever there are.
 
     Raises:
-        ConfigError: if there is no such reader.
+        ConfigError: if there is no such corpus, or it has no such option.
+        CorpusError: if the corpus cannot be read, or its labels do not fit the tasks.
+    """
+    entry = find_corpus(corpus)
+    tasks = list(tasks or ())
+    check_options(corpus, options, (entry.arguments - {"tasks"}) | (SPLIT_OPTIONS if entry.emotions else set()))
+    given = {"tasks": tasks, "audio": audio, **options}
+    clips = entry.read(data_dir, **{name: value for name, value in given.items() if name in entry.arguments})
+    if not entry.emotions:
+        return clips
+    check_emotion_tasks(corpus, clips, tasks)
+    return split_clips(clips, **{name: value for name, value in options.items() if name in SPLIT_OPTIONS})
+
+
+def read_corpus(name: str, data_dir: str | Path, **options: Any) -> tuple[Dataset, Task]:
+    """Opens an emotion corpus for pre-finetuning, before it is split.
+
+    Args:
+        name (`str`): one of `EMOTION_CORPORA`.
+        data_dir (`str` or `Path`): the folder of the corpus.
+        options: those of its reader, such as `no_majority`.
+
+    Returns:
+        the clips with `path`, `speaker`, `emotion` and perhaps `split` or `session`; and the task that predicts the
+        emotion. The task has the name of the corpus and its whole label set, whatever occurs.
+
+    Raises:
+        ConfigError: if there is no such corpus, it has no emotions, or it has no such option.
         CorpusError: if the corpus cannot be read.
     """
-    if corpus not in CORPORA:
-        raise ConfigError(f"corpus {corpus!r} is not known: {did_you_mean(corpus, CORPORA)}")
-    if corpus == "exvo":
-        return read_exvo(data_dir, audio)
-    if corpus == "metadata_csv":
-        return read_metadata_csv(data_dir, tasks)
-    return read_dataset(data_dir)
+    entry = find_corpus(name)
+    if not entry.emotions:
+        raise ConfigError(
+            f"corpus {name!r} does not have one emotion per clip, as pre-finetuning needs: "
+            f"use one of {', '.join(EMOTION_CORPORA)}"
+        )
+    check_options(name, options, entry.arguments)
+    clips = entry.read(data_dir, **options)
+    return clips, Task(name, kind="classes", labels=labels_of(entry, clips))
 
 
-def read_dataset(data_dir: str) -> DatasetDict:
-    """Opens a `datasets.Dataset` with an audio column, which stays undecoded.
+def find_corpus(name: str) -> Corpus:
+    """Looks up a corpus.
 
     Raises:
-        CorpusError: if there is none at that place.
+        ConfigError: if there is no corpus of this name. The message has the nearest name.
     """
-    place = Path(data_dir)
-    try:
-        if place.is_dir() and any((place / name).is_file() for name in ("dataset_dict.json", "state.json")):
-            opened = load_from_disk(data_dir)
-        elif place.is_dir():
-            opened = load_dataset("parquet", data_files=_parquet_files(place))
-        elif place.is_file():
-            opened = load_dataset("parquet", data_files=data_dir)
-        else:
-            opened = load_dataset(data_dir)
-    except (OSError, ValueError) as error:
-        raise CorpusError(
-            f"{data_dir!r} holds no dataset that can be opened ({' '.join(str(error).split())[:200]}): give a folder written "
-            "by save_to_disk, Parquet files, or a name on the Hub that can be reached from here"
-        ) from error
-    splits = {"train": opened} if isinstance(opened, Dataset) else dict(opened)
-    unknown = [split for split in splits if split.lower() not in SPLIT_NAMES]
-    if unknown:
-        raise CorpusError(f"{data_dir!r} has a split {unknown[0]!r}: name its splits train, validation and test")
-    return DatasetDict({SPLIT_NAMES[split.lower()]: _undecoded(clips) for split, clips in splits.items()})
+    if name not in CORPORA:
+        raise ConfigError(f"corpus {name!r} is not known: {did_you_mean(name, CORPORA)}")
+    return CORPORA[name]
 
 
-def _parquet_files(folder: Path) -> dict[str, list[str]]:
-    """Per split, the files whose name, or whose folder's name, begins with it."""
-    files: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*.parquet")):
-        name = path.stem.split("-")[0].lower()
-        split = name if name in SPLIT_NAMES else path.parent.name.lower()
-        files.setdefault(SPLIT_NAMES.get(split, "train"), []).append(str(path))
-    if not files:
-        raise CorpusError(f"{folder} holds neither a saved dataset nor a Parquet file: give another folder")
-    return files
+def labels_of(corpus: Corpus, clips: Dataset) -> tuple[str, ...]:
+    """The label set of an emotion corpus, and behind it what else occurs, because an option may keep raw codes."""
+    return (*corpus.emotions, *sorted(set(clips["emotion"]) - set(corpus.emotions)))
 
 
-def _undecoded(clips: Dataset) -> Dataset:
-    """The same clips with their audio column as paths or bytes."""
-    for name, feature in clips.features.items():
-        if isinstance(feature, Audio):
-            return clips.cast_column(name, Audio(decode=False))
-    if "audio" not in clips.column_names:
-        return clips
-    if getattr(clips.features["audio"], "dtype", None) == "large_string":
-        clips = clips.cast_column("audio", Value("string"))
-    return clips.cast_column("audio", Audio(decode=False))
+def check_options(corpus: str, options: Iterable[str], known: set[str]) -> None:
+    """Raises a [`ConfigError`] that names the options of a corpus if one is unknown."""
+    for option in options:
+        if option not in known:
+            has = f"its options are {', '.join(sorted(known))}" if known else "it has none"
+            raise ConfigError(f"corpus {corpus!r} has no option {option!r}: {has}")
+
+
+def check_emotion_tasks(corpus: str, clips: Dataset, tasks: Iterable[Task]) -> None:
+    """Raises a [`CorpusError`] that names the label set of an emotion corpus if a task asks for other labels."""
+    labels = ", ".join(labels_of(CORPORA[corpus], clips))
+    for task in tasks:
+        columns = task.labels if task.kind == "intensities" else [task.name]
+        missing = [column for column in columns if column not in clips.column_names]
+        if missing or task.name == "emotion" and task.kind != "classes":
+            raise CorpusError(
+                f"task {task.name!r} of kind {task.kind!r}: corpus {corpus!r} has one emotion per clip instead: "
+                f"use the task {{name: emotion, kind: classes, labels: [{labels}]}}"
+            )
+        unknown = sorted(set(clips["emotion"]) - set(task.labels)) if task.name == "emotion" else []
+        if unknown:
+            raise CorpusError(
+                f"task 'emotion' has no label {', '.join(unknown)}, which corpus {corpus!r} has: "
+                f"give it the labels [{labels}]"
+            )

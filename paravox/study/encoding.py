@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from paravox.corpora.emotion_registry import NO_CORPUS
+from paravox.corpora.combinations import NO_CORPUS
 from paravox.modeling.audio import duration_seconds
 from paravox.modeling.encoders import SpeechEncoder, load_encoder_config
 from paravox.modeling.errors import CheckpointError

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paravox.corpora.emotion_registry import NO_CORPUS
+from paravox.corpora.combinations import NO_CORPUS
 from paravox.study.statistics import CONSTANT, StudyResults
 
 matplotlib.use("Agg")

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from paravox.corpora.emotion_registry import combination_name, power_set, read_corpus
+from paravox.corpora.combinations import combination_name, power_set
+from paravox.corpora.registry import read_corpus
 from paravox.modeling.errors import ConfigError, CorpusError
 
 MODES = ("full", "head", "top_layers")

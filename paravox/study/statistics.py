@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.stats import wilcoxon
 from statsmodels.stats.multitest import multipletests
 
-from paravox.corpora.emotion_registry import NO_CORPUS, combination_name, power_set
+from paravox.corpora.combinations import NO_CORPUS, combination_name, power_set
 from paravox.modeling.errors import ConfigError
 from paravox.study.results_file import FAILED, FINISHED, LACKING_SHOTS
 

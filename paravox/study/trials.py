@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import get_linear_schedule_with_warmup
 
-from paravox.corpora.emotion_registry import NO_CORPUS
+from paravox.corpora.combinations import NO_CORPUS
 from paravox.modeling.modeling_prefinetuning import PreFinetuningModel
 from paravox.study.encoding import TRIAL_TASK, Clips
 from paravox.study.grid import StudySettings, Trial, TrialClips, trial_seed

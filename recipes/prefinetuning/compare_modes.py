@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from paravox.corpora.emotion_registry import NO_CORPUS
+from paravox.corpora.combinations import NO_CORPUS
 from paravox.modeling.errors import ConfigError
 from paravox.study.statistics import DRAWS, StudyResults, read_results
 

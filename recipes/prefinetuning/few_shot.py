@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from paravox.corpora.emotion_registry import NO_CORPUS
+from paravox.corpora.combinations import NO_CORPUS
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.runs.settings import parse_settings

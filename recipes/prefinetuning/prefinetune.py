@@ -21,13 +21,9 @@ from pathlib import Path
 from transformers import Wav2Vec2FeatureExtractor, set_seed
 
 from paravox.corpora.audio_cache import AudioCache
-from paravox.corpora.emotion_registry import (
-    combination_name,
-    merge_corpora,
-    power_set,
-    read_corpus,
-    split_clips,
-)
+from paravox.corpora.combinations import combination_name, merge_corpora, power_set
+from paravox.corpora.registry import read_corpus
+from paravox.corpora.splitting import split_clips
 from paravox.evaluation.baselines import constant_predictions
 from paravox.evaluation.score_tables import print_scores
 from paravox.modeling.audio import load_audio

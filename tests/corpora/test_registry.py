@@ -6,7 +6,8 @@ import pytest
 from datasets import Audio, Dataset, DatasetDict
 from little_corpora import write_clip
 
-from paravox.corpora.registry import load_corpus, read_dataset
+from paravox.corpora.registry import load_corpus
+from paravox.corpora.saved_dataset import read_dataset
 from paravox.modeling.errors import ConfigError, CorpusError
 from paravox.modeling.tasks import Task
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
@@ -30,7 +31,7 @@ def check(splits, sizes):
     assert {split: len(clips) for split, clips in splits.items()} == sizes
     dataset = MultiTaskDataset(splits["train"], [AGE])
     clip = int(dataset.labels["age"][1]) - 20
-    assert len(dataset[ClipDraw(1)]["audio"][0]) == 1600 * (clip + 1)
+    assert len(dataset[ClipDraw(1)]["clip"]) == 1600 * (clip + 1)
 
 
 @pytest.mark.parametrize("names", [("train-00000-of-00001", "dev", "test"), ("train/0", "validation/0", "test/0")])

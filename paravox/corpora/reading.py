@@ -9,9 +9,8 @@ import pandas as pd
 import soundfile
 from datasets import Dataset, Features, Value
 
+from paravox.corpora.faults import SHOWN_OFFENDERS, Faults
 from paravox.modeling.errors import ConfigError, CorpusError
-
-from .faults import SHOWN_OFFENDERS, Faults
 
 logger = logging.getLogger(__name__)
 
