@@ -16,7 +16,7 @@ import yaml
 from timing import record
 
 from paravox.corpora.audio_cache import AudioCache
-from paravox.corpora.class_weights import unbalanced
+from paravox.corpora.class_weights import without_balanced_weights
 from paravox.corpora.registry import load_corpus
 from paravox.modeling.audio import load_audio
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=800, help="of Train, drawn at random (default %(default)s)")
     parser.add_argument("--trainable_encoder_layers", type=int, default=3, help="(default %(default)s)")
     arguments = parser.parse_args()
-    tasks = parse_tasks(unbalanced(yaml.safe_load(CONFIG.read_text())["tasks"]))
+    tasks = parse_tasks(without_balanced_weights(yaml.safe_load(CONFIG.read_text())["tasks"]))
     clips = load_corpus("metadata_csv", arguments.data_dir, tasks)["train"].shuffle(seed=0)
     clips = clips.select(range(min(arguments.clips, len(clips))))
     extractor = Burst2VecFeatureExtractor.from_encoder(arguments.encoder)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from paravox.corpora.class_weights import unbalanced
+from paravox.corpora.class_weights import without_balanced_weights
 from paravox.corpora.registry import load_corpus
 from paravox.evaluation.baselines import constant_predictions
 from paravox.evaluation.bias_measures import FROZEN_HEAD
@@ -80,7 +80,7 @@ def run_once(folder: Path, settings: list[str]) -> None:
 def read_corpus(settings: list[str]) -> tuple[list[Task], dict[str, dict[str, np.ndarray]], dict[str, list[str]]]:
     """The tasks, and by split the labels and the speakers."""
     model, data, *_ = parse_settings(train.SETTINGS, settings)
-    tasks = parse_tasks(unbalanced(model.tasks))
+    tasks = parse_tasks(without_balanced_weights(model.tasks))
     corpus = load_corpus(data.corpus, data.data_dir, tasks, data.audio)
     labels = {split: {task.name: read_labels(clips, task) for task in tasks} for split, clips in corpus.items()}
     return tasks, labels, {split: [str(name) for name in clips["speaker"]] for split, clips in corpus.items()}

@@ -25,7 +25,7 @@ from transformers import AutoConfig, set_seed
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 
 from paravox.corpora.audio_cache import AudioCache
-from paravox.corpora.class_weights import unbalanced, weighted
+from paravox.corpora.class_weights import with_balanced_weights, without_balanced_weights
 from paravox.corpora.oversampling import oversample
 from paravox.corpora.registry import load_corpus
 from paravox.evaluation.baselines import constant_predictions
@@ -187,8 +187,10 @@ def main(argv: list[str] | None = None) -> dict:
     with claim if args.process_index == 0 else nullcontext():
         set_seed(args.seed)
         extractor = build_extractor(model_settings)
-        datasets = build_datasets(data_settings, parse_tasks(unbalanced(model_settings.tasks)), extractor, args.seed)
-        tasks = parse_tasks(weighted(model_settings.tasks, datasets["train"].labels))
+        datasets = build_datasets(
+            data_settings, parse_tasks(without_balanced_weights(model_settings.tasks)), extractor, args.seed
+        )
+        tasks = parse_tasks(with_balanced_weights(model_settings.tasks, datasets["train"].labels))
         model = build_model(model_settings, tasks)
         facts = card_facts(card_settings, args, model_settings.encoder, (model_settings, data_settings, run_settings))
         results = {"constant": score_constant(tasks, datasets), "seed": args.seed}
