@@ -28,14 +28,15 @@ class TrainingError(ParavoxError):
     """A training run that cannot go on, such as one whose loss is no longer a finite number."""
 
 
-def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "", otherwise: str | None = None) -> str:
     """The end of a message about an unknown name: the nearest known name, or all of them.
 
     Args:
         name (`str`): what was given.
         known (iterable of `str`): what would have been possible.
         prefix (`str`, *optional*): put before the nearest name, such as `--` for options.
+        otherwise (`str`, *optional*): the advice if no name is near; by default the known names.
     """
     names = [str(one) for one in known]
     nearest = get_close_matches(str(name), names, n=1)
-    return f"did you mean {prefix + nearest[0]!r}?" if nearest else f"use one of {', '.join(names)}"
+    return f"did you mean {prefix + nearest[0]!r}?" if nearest else otherwise or f"use one of {', '.join(names)}"

@@ -1,33 +1,49 @@
-"""The `paravox` command: the recipes by name."""
+"""The `paravox` command: the programs of `paravox.recipes` by name."""
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 
-from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
+import paravox
 
 COMMANDS = {
-    "train": ("paravox.recipes.burst2vec.train", "train Burst2Vec from a YAML file"),
-    "repeat": ("paravox.recipes.burst2vec.repeat", "train one YAML over several seeds and compare with intervals"),
-    "score": ("paravox.recipes.burst2vec.score", "score one or several saved models on a corpus"),
-    "ensemble": ("paravox.recipes.burst2vec.ensemble", "put saved models together in one folder"),
-    "predict": ("paravox.recipes.burst2vec.predict", "predict emotion, age and origin of recordings"),
-    "export": ("paravox.recipes.export", "export a saved model to ONNX, which runs without PyTorch"),
-    "publish": ("paravox.recipes.publish", "publish a saved model on the Hub"),
-    "describe": ("paravox.recipes.describe", "show what a corpus holds"),
-    "prefinetune": ("paravox.recipes.prefinetuning.prefinetune", "pre-finetune an encoder on emotion corpora"),
-    "few_shot": ("paravox.recipes.prefinetuning.few_shot", "run the few-shot study"),
-    "report": ("paravox.recipes.prefinetuning.report", "make the study's figures and tables"),
+    "train": ("burst2vec.train", "train a Burst2Vec model from a YAML file"),
+    "repeat": ("burst2vec.repeat", "train one YAML file with several seeds and compare the runs, with intervals"),
+    "score": ("burst2vec.score", "score one or several saved models on a corpus"),
+    "ensemble": ("burst2vec.ensemble", "combine several saved models into one"),
+    "predict": ("burst2vec.predict", "predict emotion, age and origin of recordings"),
+    "export": ("export", "export a saved model to ONNX, which runs without PyTorch"),
+    "publish": ("publish", "publish a saved model on the Hub"),
+    "describe": ("describe", "show what a corpus holds"),
+    "prefinetune": ("prefinetuning.prefinetune", "pre-finetune an encoder on emotion corpora"),
+    "few_shot": ("prefinetuning.few_shot", "run the few-shot study"),
+    "report": ("prefinetuning.report", "make the figures and tables of the few-shot study"),
 }
+USAGE = "usage: paravox COMMAND ...\n\n" + "".join(
+    f"  {command:12} {purpose}\n" for command, (_, purpose) in COMMANDS.items()
+)
 
 
 def main() -> None:
-    """Runs the command named first with the arguments behind it."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    """Runs the command that the first argument names, with the arguments that follow it."""
+    name, *arguments = sys.argv[1:] or [""]
+    # Answered before anything else is imported, because the libraries take seconds.
+    if name in ("", "-h", "--help"):
+        print(f"{USAGE}\nEach command explains its options with --help. paravox --version prints the version.")
+        sys.exit(0 if name else 2)
+    if name == "--version":
+        print(f"paravox {paravox.__version__}")
+        sys.exit(0)
     if name not in COMMANDS:
-        print("usage: paravox COMMAND ..., each with --help\n")
-        print("\n".join(f"  {command:12}{what}" for command, (_, what) in COMMANDS.items()))
-        sys.exit(0 if name in ("-h", "--help") else 2)
+        # Not by did_you_mean, whose package imports Transformers.
+        nearest = get_close_matches(name, COMMANDS, n=1)
+        advice = f"did you mean {nearest[0]!r}?" if nearest else "paravox --help lists the commands"
+        print(f"paravox: unknown command {name!r}: {advice}", file=sys.stderr)
+        sys.exit(2)
+    sys.argv = [f"paravox {name}", *arguments]  # argparse names the program after it
     try:
-        import_module(COMMANDS[name][0]).main(sys.argv[2:])
-    except (AudioError, CheckpointError, ConfigError, CorpusError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        program = import_module(f"paravox.recipes.{COMMANDS[name][0]}")
+        from paravox.runs.program import START_AGAIN, run
+    except KeyboardInterrupt:  # the libraries take seconds to import
+        sys.exit(130)
+    run(program.main, arguments, go_on=getattr(program, "GO_ON", START_AGAIN))

@@ -1,10 +1,10 @@
-"""Settings of a recipe: dataclasses, filled from one YAML file, any field overridden on the command line."""
+"""Settings of a program: dataclasses that are filled from one YAML file, with every field an option of the command line."""
 
+import argparse
 import json
 import sys
 import typing
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,7 +12,20 @@ from typing import Any, NoReturn
 import yaml
 from transformers import HfArgumentParser
 
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.errors import ConfigError, did_you_mean
+from paravox.runs.settings_help import print_help
+
+# What people type who come from other packages, or from an earlier paravox.
+OTHER_NAMES = {
+    "batch_size": "per_device_train_batch_size",
+    "config": "the YAML file as the first argument, without --config",
+    "epochs": "num_train_epochs",
+    "freeze_encoder": "trainable_encoder_layers: 0",
+    "lr": "learning_rate",
+    "overwrite_output_dir": "overwrite",
+    "patience": "early_stopping_patience",
+    "results_file": "output",
+}
 
 
 class _Parser(HfArgumentParser):
@@ -22,49 +35,68 @@ class _Parser(HfArgumentParser):
         raise ConfigError(f"{message[0].lower()}{message[1:]}: see --help")
 
 
-def parse_settings(dataclass_types: Iterable[type], argv: Sequence[str] | None = None) -> tuple[Any, ...]:
+def parse_settings(
+    dataclass_types: Iterable[type],
+    argv: Sequence[str] | None = None,
+    description: str = "",
+    defaults: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> tuple[Any, ...]:
     """Reads the settings of a run.
 
     Args:
         dataclass_types: their fields are the keys of the YAML file and the options of the command line.
-        argv (list of `str`, *optional*): a YAML file first, or behind `--config`, and `--key value`; the command line
-            by default. Lists of mappings and mappings are given as JSON.
+        argv (list of `str`, *optional*): a YAML file first, then `--key value`; by default the command line. Mappings and
+            lists of mappings are given as JSON.
+        description (`str`, *optional*): what `--help` says of the program, such as its docstring.
+        defaults (`Callable`, *optional*): is given the settings that the YAML file and the command line have, those of
+            the command line as text, and returns values for other fields, in the place of the defaults of the dataclasses.
 
     Returns:
         An instance of each dataclass.
 
     Raises:
-        ConfigError: if the file cannot be read, a key is unknown (the message names the nearest), a value has the wrong
-            type or a needed key is missing.
+        ConfigError: if the file cannot be read, a key is unknown (the message names the nearest one), a value has the
+            wrong type, or a needed key is missing.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    if "--config" in argv[:-1]:
-        position = argv.index("--config")
-        argv = [argv[position + 1], *argv[:position], *argv[position + 2 :]]
     dataclass_types = tuple(dataclass_types)
-    parser = _Parser(dataclass_types, allow_abbrev=False)
+    parser = _Parser(dataclass_types, allow_abbrev=False, add_help=False)
     actions = {action.dest: action for action in parser._actions if not action.option_strings[0].startswith("--no")}
     for action in actions.values():
         if action.type is dict:
-            # A structure, or a list of them: as JSON on the command line.
+            # A mapping, or a list of them: as JSON on the command line.
             action.type, action.nargs = _json_value, None
-    if "-h" in argv or "--help" in argv:
-        parser.print_help()
+    if {"-h", "--help", "--help_all"} & set(argv):
+        print_help(actions, dataclass_types, description, everything="--help_all" in argv)
         sys.exit(0)
+    values: dict[str, Any] = {}
     if argv and not argv[0].startswith("--"):
-        values = _read_yaml(Path(argv.pop(0)))
+        values = read_yaml(Path(argv.pop(0)))
         _check(values, actions, dataclass_types)
-        for key in values:
-            actions[key].required = False
-        parser.set_defaults(**values)
+    if defaults is not None:
+        values = defaults(values | _options(argv)) | values
+    for key in values:
+        actions[key].required = False
+    parser.set_defaults(**values)
     *settings, rest = parser.parse_args_into_dataclasses(argv, look_for_args_file=False, return_remaining_strings=True)
     if rest:
         option = rest[0].split("=")[0].lstrip("-")
-        raise ConfigError(f"unknown option {rest[0]!r}: {_nearest(option.replace('-', '_'), actions, prefix='--')}")
+        raise ConfigError(f"unknown option {rest[0]!r}: {_advice(option.replace('-', '_'), actions, prefix='--')}")
     return tuple(settings)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _options(argv: Sequence[str]) -> dict[str, str]:
+    """The options of a command line by name, each with its first value as text; empty where it has none."""
+    found: dict[str, str] = {}
+    for position, part in enumerate(argv):
+        if part.startswith("--"):
+            name, _, value = part.removeprefix("--").partition("=")
+            following = argv[position + 1] if position + 1 < len(argv) else ""
+            found[name.replace("-", "_")] = value or ("" if following.startswith("--") else following)
+    return found
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"settings file {path} does not exist: give a YAML file first, such as tiny_demo.yaml")
     try:
@@ -78,13 +110,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _check(values: dict[str, Any], actions: dict[str, Any], dataclass_types: tuple[type, ...]) -> None:
+def _check(values: dict[str, Any], actions: dict[str, argparse.Action], dataclass_types: tuple[type, ...]) -> None:
     hints: dict[str, Any] = {}
     for dataclass_type in dataclass_types:
         hints |= typing.get_type_hints(dataclass_type)
     for key, value in values.items():
         if key not in actions:
-            raise ConfigError(f"unknown key {key!r}: {_nearest(str(key), actions)}")
+            raise ConfigError(f"unknown key {key!r}: {_advice(str(key), actions)}")
         if not _fits(value, hints[key]):
             raise ConfigError(f"{key} is {value!r}, expected {_type_name(hints[key])}: correct it")
         choices = actions[key].choices
@@ -92,9 +124,11 @@ def _check(values: dict[str, Any], actions: dict[str, Any], dataclass_types: tup
             raise ConfigError(f"{key} is {value!r}, expected one of {', '.join(map(str, choices))}: correct it")
 
 
-def _nearest(key: str, actions: dict[str, Any], prefix: str = "") -> str:
-    found = get_close_matches(key, list(actions), n=1)
-    return f"did you mean {prefix + found[0]!r}?" if found else "see --help for all of them"
+def _advice(key: str, actions: dict[str, Any], prefix: str = "") -> str:
+    if key in OTHER_NAMES:
+        known = OTHER_NAMES[key]
+        return f"use {prefix if known in actions else ''}{known}"
+    return did_you_mean(key, actions, prefix, otherwise="see --help_all for all of them")
 
 
 def _fits(value: Any, hint: Any) -> bool:

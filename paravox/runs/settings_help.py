@@ -1,0 +1,108 @@
+"""What `--help` shows of a program with settings: its own options by group, the Trainer's on request."""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+from transformers import TrainingArguments
+
+WIDTH = 120  # columns; a narrower terminal folds the lines
+OPTION_WIDTH = 32
+# The Trainer's arguments that most runs set.
+OFTEN_USED = (
+    "output_dir",
+    "num_train_epochs",
+    "max_steps",
+    "learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+    "eval_strategy",
+    "save_strategy",
+    "metric_for_best_model",
+    "logging_steps",
+    "seed",
+    "bf16",
+    "use_cpu",
+    "dataloader_num_workers",
+    "resume_from_checkpoint",
+    "report_to",
+    "push_to_hub",
+)
+
+
+def print_help(
+    actions: dict[str, argparse.Action], dataclass_types: tuple[type, ...], description: str, everything: bool
+) -> None:
+    """Prints how a program is called, what it does and its options.
+
+    Args:
+        actions (`dict`): the options by name.
+        dataclass_types (tuple of `type`): they group the options; the first line of a docstring is a group's title.
+        description (`str`): of the program.
+        everything (`bool`): whether the arguments that a group takes over from the Trainer are shown too.
+    """
+    program = sys.argv[0].rsplit("/", 1)[-1]
+    print(f"usage: {program} SETTINGS.yaml [--OPTION VALUE ...]\n\n{description.strip()}\n")
+    for dataclass_type in dataclass_types:
+        own = list(_own_fields(dataclass_type))
+        print(f"{_title(dataclass_type)}:")
+        for name in own:
+            _print_option(actions[name])
+        print()
+        inherited = [name for name in dataclass_type.__dataclass_fields__ if name in actions and name not in own]
+        if inherited and everything:
+            print("Arguments of the Trainer of Transformers:")
+            for name in inherited:
+                _print_option(actions[name])
+        elif inherited:
+            print("Often used arguments of the Trainer (--help_all shows all of them with their meaning):")
+            print(textwrap.fill(", ".join(OFTEN_USED), WIDTH, initial_indent="  ", subsequent_indent="  "))
+
+
+def _title(dataclass_type: type) -> str:
+    if issubclass(dataclass_type, TrainingArguments):
+        return "Training with several tasks"
+    return (dataclass_type.__doc__ or dataclass_type.__name__).strip().splitlines()[0].rstrip(".")
+
+
+def _own_fields(dataclass_type: type) -> Iterator[str]:
+    """The options that paravox adds, in the order in which they are declared."""
+    ours = [one for one in dataclass_type.__mro__ if one.__module__.startswith(("paravox.", "__main__", "test"))]
+    own = {name for one in ours for name in one.__dict__.get("__annotations__", {})}
+    for name, field in dataclass_type.__dataclass_fields__.items():
+        if name in own and field.init and not str(field.metadata.get("help", "")).startswith("Not used"):
+            yield name
+
+
+def _print_option(action: argparse.Action) -> None:
+    option = f"  --{action.dest} {_value_name(action)}".rstrip()
+    default = action.default.value if isinstance(action.default, Enum) else action.default
+    shown = "" if default in (None, [], {}, "") or action.required else f" (default: {_as_yaml(default)})"
+    text = " ".join(str(action.help or "").split()).split(" (default:")[0] + shown
+    if action.required:
+        text += " (required)"
+    first = option.ljust(OPTION_WIDTH) if len(option) < OPTION_WIDTH - 1 else f"{option}  "
+    indent = " " * OPTION_WIDTH
+    print(textwrap.fill(text.replace("%%", "%"), WIDTH, initial_indent=first, subsequent_indent=indent))
+
+
+def _value_name(action: argparse.Action) -> str:
+    if action.type is not None and getattr(action.type, "__name__", "") == "_json_value":
+        return "JSON"
+    names = {int: "N", float: "X", str: "TEXT"}
+    kind = names.get(action.type, "")
+    if action.choices:
+        kind = "NAME"
+    if action.nargs == "?" or getattr(action.type, "__name__", "") == "string_to_bool":
+        kind = "true|false"
+    return f"{kind} ..." if action.nargs in ("+", "*") else kind
+
+
+def _as_yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
