@@ -3,8 +3,8 @@
     python benchmarks/onnx_export.py --model runs/real_bursts/model --data_dir BURSTS
 
 Both sides get the same inputs, made once by the feature extractor, and the same number of threads; decoding is not
-counted. One row is of clips one by one, as a service gets them, the other of the batches that `paravox predict` makes of
-them. Needs the extra: pip install 'paravox[onnx]'.
+counted. One row is of clips one by one, as a service gets them, the other of the batches that `paravox predict` makes
+of them. Needs the extra: pip install 'paravox[onnx]'.
 """
 
 import argparse
@@ -18,8 +18,10 @@ import torch
 from timing import record, side_by_side
 from transformers import BatchFeature
 
-from paravox.inference.prediction import DEFAULT_BATCH_SECONDS, find_audio_files, open_model
-from paravox.recipes.export import export_onnx, largest_difference, open_session, predict_by_session
+from paravox.inference.audio_files import find_audio_files
+from paravox.inference.onnx_export import export_onnx, largest_difference, open_session, predict_by_session
+from paravox.inference.opening import open_model
+from paravox.inference.prediction import DEFAULT_BATCH_SECONDS
 from paravox.trainers.sampler import EvaluationBatchSampler
 
 Predict = Callable[[BatchFeature], dict[str, Any]]

@@ -19,7 +19,8 @@ from sklearn.metrics import recall_score
 from timing import record
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForAudioClassification, pipeline
 
-from paravox.inference.prediction import open_model, predict_files
+from paravox.inference.opening import open_model
+from paravox.inference.prediction import predict_files
 from paravox.modeling.audio import load_audio
 from paravox.modeling.encoders import WhisperClipEncoder, load_encoder_weights
 

@@ -1,254 +1,47 @@
-"""Export a saved model or ensemble to ONNX, which runs without PyTorch.
+"""Exports a saved model or ensemble to ONNX, which runs without PyTorch.
 
-    paravox export runs/demo/model --output_file model.onnx
+    paravox export runs/real_bursts/model --output model.onnx
 
-The file takes what the feature extractor gives, any number of clips of any length, and has one output a task, by its
-name: intensities in 0..1, a scalar in its unit, class probabilities. Its metadata say, each as JSON, which `tasks` with
-which labels these are, the `sampling_rate` and the settings of the `feature_extractor`. Where onnxruntime is installed,
-the file is compared with the model at once. To use it, without the folder it came from:
-
-    session = onnxruntime.InferenceSession("model.onnx")
-    about = session.get_modelmeta().custom_metadata_map
-    extractor = Burst2VecFeatureExtractor.from_dict(json.loads(about["feature_extractor"]))
-    inputs = dict(extractor(["laugh.wav", "sigh.ogg"], return_tensors="np"))
-    names = [task["name"] for task in json.loads(about["tasks"])]
-    predictions = dict(zip(names, session.run(names, inputs)))
-
-An ensemble's is a `Burst2VecEnsembleFeatureExtractor`.
+The file takes what the feature extractor returns, for any number of clips of any length, and has one output per task,
+under its name: intensities in 0..1, a scalar in its unit, or class probabilities. Its metadata hold, each as JSON, the
+`tasks` with their labels, the `sampling_rate` and the settings of the `feature_extractor`. If onnxruntime is installed,
+the file is compared with the model at once. paravox/inference/onnx_export.py shows how to use the file.
 """
 
 import argparse
-import json
-import logging
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-from transformers import BatchFeature
-
-import paravox
-from paravox.inference.prediction import FeatureExtractor, Model, open_model
-from paravox.modeling.errors import CheckpointError, ConfigError
-from paravox.modeling.tasks import Task
-
-# Of two correct ways to add the same float32 numbers; in 0..1.
-TOLERANCE = 1e-4
-
-# What a task says of its output. The rest, such as its loss, is of training.
-_TASK_FIELDS = ("name", "kind", "labels", "range", "unit")
+from paravox.inference.onnx_export import check_file, export_onnx, require_onnx
+from paravox.inference.opening import open_model
+from paravox.runs.program import run
 
 
 def main(argv: list[str] | None = None) -> Path:
-    """Exports, compares and prints; gives the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a folder that train.py or ensemble.py wrote, or a name on the Hub")
-    parser.add_argument("--output_file", type=Path, default=Path("model.onnx"), help="(default %(default)s)")
-    parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub (default main)")
+    """Exports the model, compares the file with it, prints the difference, and returns the file."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", help="Folder of a model that train or ensemble wrote, or its name on the Hub."
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("model.onnx"), help="ONNX file to write (default: %(default)s)."
+    )
+    parser.add_argument("--revision", help="Branch, tag or commit of a model on the Hub (default: main).")
     arguments = parser.parse_args(argv)
     require_onnx()
     model, extractor = open_model(arguments.model, arguments.revision)
-    model.float()  # the extractor's inputs are float32, whatever the folder holds
-    file = export_onnx(model, extractor, arguments.output_file)
+    model.float()  # the inputs are float32, whatever type the saved weights have
+    file = export_onnx(model, extractor, arguments.output)
     print(f"{file}: {', '.join(model.tasks)} from {', '.join(extractor.model_input_names)}")
     if find_spec("onnxruntime") is None:
-        print("not compared with PyTorch: pip install 'paravox[onnx]' for onnxruntime")
+        print("not compared with PyTorch, because onnxruntime is not installed: pip install 'paravox[onnx]'")
     else:
         difference = check_file(model, extractor, file)
         print(f"largest difference from PyTorch on two clips, alone and padded together: {difference:.1e} of 0..1")
     return file
 
 
-def require_onnx() -> None:
-    """Raises [`ConfigError`] where the libraries that write an ONNX file are absent."""
-    absent = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
-    if absent:
-        raise ConfigError(f"export to ONNX needs {' and '.join(absent)}: pip install 'paravox[onnx]'")
-
-
-class _Predictions(nn.Module):
-    """A model as ONNX sees it: tensors in, in the order of `inputs`, and one tensor a task out."""
-
-    def __init__(self, model: Model, inputs: list[str]) -> None:
-        super().__init__()
-        self.model = model
-        self.inputs = inputs
-
-    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        predictions = self.model(**dict(zip(self.inputs, tensors, strict=True))).predictions
-        return tuple(predictions[task] for task in self.model.tasks)
-
-
-def export_onnx(model: Model, extractor: FeatureExtractor, file: str | Path) -> Path:
-    """Writes a model as an ONNX file; weights of more than 2 GB, which is ONNX's limit, go into `FILE.data` beside it.
-
-    Args:
-        model ([`Burst2VecForMultiTask`] or [`Burst2VecEnsemble`]): in float32; it is put in evaluation mode.
-        extractor ([`Burst2VecFeatureExtractor`] or [`Burst2VecEnsembleFeatureExtractor`]): saved beside the model.
-        file (`str` or `Path`): its folder is made where it does not exist.
-
-    Returns:
-        The file's `Path`.
-
-    Raises:
-        ConfigError: if onnx or onnxscript is not installed, a task is named like an input, or the file is a folder.
-    """
-    file, inputs = Path(file), extractor.model_input_names
-    taken = sorted(set(inputs) & set(model.tasks))
-    if taken:
-        raise ConfigError(
-            f"task {taken[0]!r} is named like an input, but names in an ONNX file differ: rename the task"
-        )
-    if file.is_dir():
-        raise ConfigError(f"output_file {str(file)!r} is a folder: name a file, such as {str(file / 'model.onnx')!r}")
-    require_onnx()
-    model.eval()
-    clips = noise_clips(extractor, (0.5, 0.3))
-    batch = extractor(clips, return_tensors="pt").to(model.device)
-    # By way of torch.export. The older exporter is quicker, but it is deprecated, writes down as constants whatever
-    # the example's lengths decide, and fails on the sum over layers of `layer_weights`.
-    with _without_remarks():
-        program = torch.onnx.export(
-            _Predictions(model, inputs).eval(),
-            tuple(batch[name] for name in inputs),
-            input_names=inputs,
-            output_names=list(model.tasks),
-            dynamic_shapes=(tuple(_axes(name, batch) for name in inputs),),
-            dynamo=True,
-            verbose=False,
-        )
-    _tidy(program.model.graph)
-    _describe(program.model, model, extractor)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    program.save(file)
-    return file
-
-
-@contextmanager
-def _without_remarks() -> Iterator[None]:
-    """Hides what the exporter remarks on a model that it exports well: absent torchvision, axes of one name, and more."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def noise_clips(extractor: FeatureExtractor, shares: tuple[float, ...]) -> list[tuple[np.ndarray, int]]:
-    """Clips of noise, each of a share of two seconds, or of `max_seconds` where that is less."""
-    generator = np.random.default_rng(0)
-    samples = min(2.0, extractor.max_seconds or 2.0) * extractor.sampling_rate
-    return [
-        (generator.normal(scale=0.1, size=max(1, int(share * samples))), extractor.sampling_rate) for share in shares
-    ]
-
-
-def _axes(name: str, batch: BatchFeature) -> dict[int, str]:
-    """The dynamic axes of an input: its first and its last. A mask is as long as its input, so their axes share a name."""
-    of_frames = name == "feature_attention_mask" or "input_values" not in batch or name == "input_features"
-    return {0: "batch", batch[name].ndim - 1: "frames" if of_frames else "samples"}
-
-
-def _tidy(graph: Any) -> None:
-    """Takes out how the graph came about, down to folders of this machine, and leaves the tasks their names."""
-    constants, nodes = list(graph.initializers.values()), list(graph.all_nodes())
-    inner = constants + [value for node in nodes for value in node.outputs if not value.is_graph_output()]
-    for part in (graph, *graph.inputs, *graph.outputs, *nodes, *inner):
-        part.metadata_props.clear()
-    for value in inner:
-        # A task may be called "linear" or "add", as values within the graph are; none has a dot in its name.
-        value.name = f"inner.{value.name}"
-
-
-def _describe(onnx_model: Any, model: Model, extractor: FeatureExtractor) -> None:
-    """Puts into the file what its outputs are and what makes its inputs."""
-    tasks = [
-        {key: value for key, value in task.to_dict().items() if key in _TASK_FIELDS} for task in model.tasks.values()
-    ]
-    onnx_model.producer_name, onnx_model.producer_version = "paravox", paravox.__version__
-    onnx_model.metadata_props.update(
-        tasks=json.dumps(tasks),
-        sampling_rate=json.dumps(extractor.sampling_rate),
-        feature_extractor=json.dumps(extractor.to_dict()),
-    )
-
-
-def open_session(file: str | Path, threads: int | None = None) -> Any:
-    """An `onnxruntime.InferenceSession` on the processor.
-
-    Args:
-        file (`str` or `Path`): an ONNX file.
-        threads (`int`, *optional*): how many it takes; as many as PyTorch by default.
-
-    Raises:
-        ConfigError: if onnxruntime is not installed.
-    """
-    if find_spec("onnxruntime") is None:
-        raise ConfigError("running an ONNX file needs onnxruntime: pip install 'paravox[onnx]'")
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-
-
-def predict_by_session(session: Any, inputs: BatchFeature) -> dict[str, np.ndarray]:
-    """The predictions of an ONNX file by task, from what the feature extractor gives."""
-    names = [output.name for output in session.get_outputs()]
-    return dict(
-        zip(names, session.run(names, {name: np.asarray(values) for name, values in inputs.items()}), strict=True)
-    )
-
-
-def largest_difference(tasks: list[Task], first: dict[str, Any], second: dict[str, Any]) -> float:
-    """The largest difference of two models' predictions, scalars counted as shares of their range."""
-    differences = []
-    for task in tasks:
-        low, high = task.range or (0.0, 1.0)
-        difference = np.abs(np.asarray(first[task.name]) - np.asarray(second[task.name]))
-        differences.append(float(difference.max()) / (high - low))
-    return max(differences)
-
-
-def check_file(model: Model, extractor: FeatureExtractor, file: str | Path) -> float:
-    """Compares a file with its model on two clips of noise, alone and padded together; gives the largest difference.
-
-    Raises:
-        ConfigError: if it is more than float32 explains, or onnxruntime is not installed.
-    """
-    session = open_session(file)
-    clips = noise_clips(extractor, (0.2, 1.0))
-    differences = []
-    for group in (clips[:1], clips[1:], clips):
-        inputs = extractor(group, return_tensors="pt")
-        with torch.inference_mode():
-            expected = model(**inputs.to(model.device)).predictions
-        expected = {task: values.cpu() for task, values in expected.items()}
-        found = predict_by_session(session, inputs.to("cpu"))
-        differences.append(largest_difference(list(model.tasks.values()), expected, found))
-    largest = max(differences)
-    if not largest < TOLERANCE:
-        raise ConfigError(
-            f"{file} differs from its model by {largest:.1e} of 0..1, expected less than {TOLERANCE:g}: do not use it, and "
-            "install the versions of onnx, onnxscript and onnxruntime in constraints.txt"
-        )
-    return largest
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except (CheckpointError, ConfigError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    run(main)

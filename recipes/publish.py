@@ -1,30 +1,40 @@
-"""Publish a saved model on the Hub, in one commit.
+"""Publishes a saved model on the Hub, in one commit.
 
     paravox publish runs/real_bursts/model me/vocal-bursts --private
     paravox publish runs/ensemble me/vocal-bursts --revision ensemble
 
-First looks through the folder: a file that is no part of a model, a path of this machine, a token or a card that the Hub
-would refuse stops it. Log in by `hf auth login`, or set HF_TOKEN.
+The folder is checked first. Nothing is published if it holds a file that does not belong to a model, a path of this
+machine, a token, or a card that the Hub would refuse. Log in with `hf auth login`, or set HF_TOKEN.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from huggingface_hub import CommitInfo
 
-from paravox.modeling.errors import CheckpointError, ConfigError
+from paravox.runs.program import run
 from paravox.trainers.publishing import publish_folder
 
 
 def main(argv: list[str] | None = None) -> CommitInfo:
-    """Publishes and prints where; gives what the Hub answered."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="a folder that save_pretrained wrote, or train.py in model/")
-    parser.add_argument("repo_id", help="name or owner/name; made where it does not exist")
-    parser.add_argument("--private", action="store_true", help="make a repository that others cannot see")
-    parser.add_argument("--revision", help="the branch, made where it does not exist (default main)")
-    parser.add_argument("--commit_message", default="Upload model", help="(default %(default)s)")
+    """Publishes the folder, prints where, and returns the answer of the Hub."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        type=Path,
+        help="Folder that save_pretrained wrote, such as model/ in an output_dir.",
+    )
+    parser.add_argument(
+        "repo_id", metavar="REPO", help="Repository: name or owner/name. It is created if it does not exist."
+    )
+    parser.add_argument("--private", action="store_true", help="Create a repository that others cannot see.")
+    parser.add_argument("--revision", help="Branch, which is created if it does not exist (default: main).")
+    parser.add_argument(
+        "--commit_message", default="Upload model", help="Message of the commit (default: %(default)s)."
+    )
     arguments = parser.parse_args(argv)
     commit = publish_folder(
         arguments.folder,
@@ -38,7 +48,4 @@ def main(argv: list[str] | None = None) -> CommitInfo:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (CheckpointError, ConfigError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    run(main)

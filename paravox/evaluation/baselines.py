@@ -1,4 +1,4 @@
-"""What needs no model: the predictions that every table is compared with."""
+"""Predictions that need no model, as a baseline for every table."""
 
 import numpy as np
 
@@ -7,15 +7,16 @@ from paravox.modeling.tasks import Task
 
 
 def constant_predictions(tasks: list[Task], train_labels: dict[str, np.ndarray], clips: int) -> dict[str, np.ndarray]:
-    """The same prediction for every clip: mean intensities, the median, the most frequent class of the training part.
+    """The same prediction for every clip: the mean intensities, the median and the most frequent class of Train.
 
     Args:
         tasks (list of [`Task`]).
-        train_labels (`dict` of `np.ndarray`): as `MultiTaskDataset.labels`.
-        clips (`int`): how many rows to give.
+        train_labels (`dict` of `np.ndarray`): the labels of Train per task, as in `MultiTaskDataset.labels`.
+        clips (`int`): the number of rows to return.
 
     Returns:
-        `dict` of `np.ndarray`: per task, as a model gives them, with probability 1 for the most frequent class.
+        `dict` of `np.ndarray`: per task, `(clips, ...)` as a model predicts, with probability 1 for the most frequent
+        class.
     """
     predictions = {}
     for task in tasks:

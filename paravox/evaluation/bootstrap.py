@@ -1,4 +1,4 @@
-"""Intervals of scores by drawing speakers again: clips of one speaker stand or fall together."""
+"""Confidence intervals of scores by a bootstrap over speakers, because clips of one speaker are not independent."""
 
 from collections.abc import Callable
 
@@ -13,11 +13,11 @@ DRAWS = 2_000
 
 
 def draw_speakers(speakers: list[str], draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """How often each clip counts in each draw of as many speakers, with replacement.
+    """Draws as many speakers as there are, with replacement, and returns how often each clip counts in each draw.
 
     Args:
-        speakers (list of `str`): of every clip.
-        draws (`int`, *optional*, defaults to 2000).
+        speakers (list of `str`): the speaker of each clip.
+        draws (`int`, *optional*, defaults to 2000): the number of draws.
         seed (`int`, *optional*, defaults to 0): the same seed and speakers give the same draws, so that the scores of
             several models can be compared draw by draw.
 
@@ -33,12 +33,12 @@ def draw_speakers(speakers: list[str], draws: int = DRAWS, seed: int = 0) -> np.
 def bootstrap_scores(
     tasks: list[Task], predictions: dict[str, np.ndarray], labels: dict[str, np.ndarray], counts: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The scores of [`score_split`] in every draw.
+    """The scores of [`score_split`] in every draw of speakers.
 
     Args:
         tasks (list of [`Task`]).
-        predictions (`dict` of `np.ndarray`): as a model gives them, `(clips, ...)`.
-        labels (`dict` of `np.ndarray`): as a `MultiTaskDataset` has them.
+        predictions (`dict` of `np.ndarray`): per task, `(clips, ...)` as a model predicts.
+        labels (`dict` of `np.ndarray`): per task, as in `MultiTaskDataset.labels`.
         counts (`np.ndarray` of shape `(draws + 1, clips)`): from [`draw_speakers`].
 
     Returns:
@@ -49,6 +49,8 @@ def bootstrap_scores(
     for task in tasks:
         truth, guess = labels[task.name], predictions[task.name]
         known = fully_known(truth)
+        if not known.any():
+            continue
         truth, guess, weights = truth[known], np.asarray(guess[known], np.float64), counts[:, known]
         with np.errstate(invalid="ignore", divide="ignore"):
             for metric, function in _METRICS_BY_KIND[task.kind].items():
@@ -56,12 +58,14 @@ def bootstrap_scores(
     if "s_mtl" in metric_names(tasks):
         by_kind = {task.kind: task.name for task in tasks}
         parts = (f"{by_kind['intensities']}_ccc", f"{by_kind['classes']}_uar", f"{by_kind['scalar']}_mae")
-        scores["s_mtl"] = np.array([s_mtl(*values) for values in zip(*(scores[name] for name in parts), strict=True)])
+        if all(name in scores for name in parts):
+            drawn = zip(*(scores[name] for name in parts), strict=True)
+            scores["s_mtl"] = np.array([s_mtl(*values) for values in drawn])
     return scores
 
 
 def interval(values: np.ndarray) -> list[float]:
-    """The 95 % interval of a score's draws, the first of which is the score itself and takes no part."""
+    """The 95 % interval of a score over its draws, leaving out the first one, which is the score itself."""
     return [round(float(end), 4) for end in np.nanpercentile(values[1:], [2.5, 97.5])]
 
 
@@ -72,7 +76,7 @@ def _ccc(guess: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarra
     covariance = weights @ (guess * truth) / total - mean_guess * mean_truth
     spread = weights @ guess**2 / total - mean_guess**2 + weights @ truth**2 / total - mean_truth**2
     ccc = 2 * covariance / (spread + (mean_guess - mean_truth) ** 2)
-    # A column that is constant on both sides agrees by nothing more than its value: 0, as everywhere.
+    # A column whose predictions and labels are both constant has a CCC of 0, as in the metric.
     return np.nan_to_num(ccc).mean(axis=1)
 
 

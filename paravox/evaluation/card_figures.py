@@ -1,4 +1,4 @@
-"""Figures of a model card: training curves, a task's confusion matrix, the CCC of each emotion."""
+"""Figures of a model card: training curves, the confusion matrix of a task, the CCC of each emotion."""
 
 from pathlib import Path
 from typing import Any
@@ -7,68 +7,80 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
+from paravox.evaluation.figure_style import save_figure
+from paravox.evaluation.score_names import metric_title, only_scores
 from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task
 from paravox.trainers.metrics.ccc.ccc import concordance_cc
 
-CURVES_A_ROW = 3
+CURVES_PER_ROW = 3
 
 
-def draw_scores(
+def plot_scores(
     tasks: list[Task], predictions: dict[str, np.ndarray], labels: dict[str, np.ndarray], folder: Path
 ) -> list[dict[str, str]]:
-    """A confusion matrix for each task of classes, and the CCC of each intensity, as PNG files in a folder.
+    """Plots a confusion matrix for each task of classes and the CCC of each intensity, as PNG files in a folder.
+
+    Args:
+        tasks (list of [`Task`]).
+        predictions (`dict` of `np.ndarray`): per task, `(clips, ...)` as a model predicts.
+        labels (`dict` of `np.ndarray`): per task, as in `MultiTaskDataset.labels`. A task with fewer than two known
+            labels has no figure.
+        folder (`Path`): made if it does not exist.
 
     Returns:
-        list of `dict`: the `title` and `file` name of each, as a card takes them.
+        list of `dict`: the `title` and `file` name of each figure, as a model card takes them.
     """
-    drawn = []
+    plotted = []
     for task in tasks:
         known = fully_known(labels[task.name])
         if task.kind == "scalar" or known.sum() < 2:
             continue
-        draw = draw_confusion_matrix if task.kind == "classes" else draw_ccc_by_label
+        plot = plot_confusion_matrix if task.kind == "classes" else plot_ccc_by_label
         title = f"Confusion matrix of {task.name}" if task.kind == "classes" else f"CCC by {task.name}"
         file = f"{task.name}.png"
-        draw(task, predictions[task.name][known], labels[task.name][known], folder / file)
-        drawn.append({"title": title, "file": file})
-    return drawn
+        plot(task, predictions[task.name][known], labels[task.name][known], folder / file)
+        plotted.append({"title": title, "file": file})
+    return plotted
 
 
-def draw_training_curves(log_history: list[dict[str, Any]], file: Path) -> bool:
-    """The training loss, and every score of the evaluations, over the steps; gives whether there was anything to draw.
+def plot_training_curves(log_history: list[dict[str, Any]], file: Path) -> bool:
+    """Plots the training loss and every score of the evaluations by step.
 
     Args:
-        log_history (list of `dict`): the Trainer's.
-        file (`Path`): a PNG; its folder is made.
+        log_history (list of `dict`): the log of the Trainer.
+        file (`Path`): a PNG; its folder is made if it does not exist.
+
+    Returns:
+        `bool`: whether there was anything to plot. Otherwise no file is written.
     """
     losses = [(entry["step"], entry["loss"]) for entry in log_history if "loss" in entry]
     scores: dict[str, list[tuple[int, float]]] = {}
     for entry in log_history:
-        for name, value in entry.items():
-            if name.startswith("eval_") and name.endswith(("_ccc", "_uar", "_mae", "s_mtl")):
-                scores.setdefault(name.removeprefix("eval_"), []).append((entry["step"], value))
+        evaluation = {name.removeprefix("eval_"): value for name, value in entry.items() if name.startswith("eval_")}
+        for name, value in only_scores(evaluation).items():
+            scores.setdefault(metric_title(name), []).append((entry["step"], value))
     curves = ({"training loss": losses} if losses else {}) | scores
     if not curves:
         return False
-    rows = -(-len(curves) // CURVES_A_ROW)
-    figure = Figure(figsize=(3.2 * CURVES_A_ROW, 2.6 * rows), layout="constrained")
+    rows = -(-len(curves) // CURVES_PER_ROW)
+    figure = Figure(figsize=(3.2 * CURVES_PER_ROW, 2.6 * rows), layout="constrained")
     for position, (name, points) in enumerate(curves.items(), start=1):
-        axes = figure.add_subplot(rows, CURVES_A_ROW, position)
+        axes = figure.add_subplot(rows, CURVES_PER_ROW, position)
         axes.plot(*zip(*points, strict=True), marker="." if len(points) < 40 else None)
-        axes.set(title=name.replace("_", " "), xlabel="step")
-    _save(figure, file)
+        axes.set(title=name, xlabel="step")
+    save_figure(figure, file, (".png",), dpi=110)
     return True
 
 
-def draw_confusion_matrix(task: Task, probabilities: np.ndarray, labels: np.ndarray, file: Path) -> None:
-    """Counts of true class by predicted class, and the share of each true class by colour.
+def plot_confusion_matrix(task: Task, probabilities: np.ndarray, labels: np.ndarray, file: Path) -> None:
+    """Plots how often each class was predicted for each true class; the colour is the share of the true class.
 
     Args:
         task ([`Task`]): of kind `classes`.
         probabilities (`np.ndarray` of shape `(clips, classes)`).
         labels (`np.ndarray` of shape `(clips,)`): class indices.
-        file (`Path`): a PNG; its folder is made.
+        file (`Path`): a PNG; its folder is made if it does not exist.
     """
     classes = range(task.outputs)
     counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=list(classes))
@@ -82,17 +94,17 @@ def draw_confusion_matrix(task: Task, probabilities: np.ndarray, labels: np.ndar
     axes.set_xticks(classes, task.labels, rotation=45, ha="right")
     axes.set_yticks(classes, task.labels)
     axes.set(title=task.name, xlabel="predicted", ylabel="true")
-    _save(figure, file)
+    save_figure(figure, file, (".png",), dpi=110)
 
 
-def draw_ccc_by_label(task: Task, predictions: np.ndarray, labels: np.ndarray, file: Path) -> None:
-    """The CCC of each intensity, the best one first.
+def plot_ccc_by_label(task: Task, predictions: np.ndarray, labels: np.ndarray, file: Path) -> None:
+    """Plots the CCC of each intensity as bars, the best one at the top.
 
     Args:
         task ([`Task`]): of kind `intensities`.
         predictions (`np.ndarray` of shape `(clips, outputs)`).
         labels (`np.ndarray` of the same shape).
-        file (`Path`): a PNG; its folder is made.
+        file (`Path`): a PNG; its folder is made if it does not exist.
     """
     values = concordance_cc(predictions, labels)
     order = np.argsort(values)
@@ -101,9 +113,4 @@ def draw_ccc_by_label(task: Task, predictions: np.ndarray, labels: np.ndarray, f
     bars = axes.barh([task.labels[index] for index in order], values[order])
     axes.bar_label(bars, fmt="%.2f", padding=2)
     axes.set(title=f"{task.name}: CCC", xlim=(min(0, values.min()), 1))
-    _save(figure, file)
-
-
-def _save(figure: Figure, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=110, metadata={"Software": None})
+    save_figure(figure, file, (".png",), dpi=110)

@@ -3,32 +3,28 @@
 from rich.console import Console
 from rich.table import Table
 
-METRIC_TITLES = {"ccc": "CCC", "uar": "UAR", "mae": "MAE"}
+from paravox.evaluation.score_names import column_title
 
 
-def print_scores(title: str, rows: dict[str, dict[str, dict[str, float]]]) -> None:
-    """Prints scores with a row a model and a column a split and metric.
+def print_scores(title: str, rows: dict[str, dict[str, dict[str, float | None]]]) -> None:
+    """Prints scores with one row per model, one column per split and metric.
 
     Args:
-        title (`str`): above the table.
-        rows (`dict`): scores by row, split and metric name, such as `rows["constant"]["val"]["age_mae"]`.
+        title (`str`): printed above the table.
+        rows (`dict`): the scores by row, split and metric, such as `rows["constant prediction"]["val"]["age_mae"]`. A
+            score that a row lacks, or that is None, is left blank.
     """
     table = Table(title=title, title_justify="left")
     table.add_column("", no_wrap=True)
     columns = list(dict.fromkeys((split, name) for row in rows.values() for split in row for name in row[split]))
-    for split, name in columns:
-        table.add_column(f"{split}\n{_metric_title(name)}", justify="right")
+    headers = [column_title(split, name).replace(": ", "\n", 1) for split, name in columns]
+    for header in headers:
+        table.add_column(header, justify="right")
     for label, row in rows.items():
         table.add_row(label, *(_number(row.get(split, {}).get(name)) for split, name in columns))
-    longest = max(map(len, rows), default=0)
-    Console(width=max(80, 6 + longest + 14 * len(columns))).print(table)
-
-
-def _metric_title(name: str) -> str:
-    if name == "s_mtl":
-        return "S_MTL"
-    task, _, metric = name.rpartition("_")
-    return f"{task} {METRIC_TITLES.get(metric, metric)}"
+    # Wide enough for every header, also where the output is no terminal.
+    widths = [max(map(len, rows), default=0), *(max(6, *map(len, header.split("\n"))) for header in headers)]
+    Console(width=max(80, len(title), sum(width + 3 for width in widths) + 1)).print(table)
 
 
 def _number(value: float | None) -> str:

@@ -15,7 +15,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 import paravox
 from paravox import model_cards
-from paravox.evaluation.card_figures import draw_training_curves
+from paravox.evaluation.card_figures import plot_training_curves
 from paravox.modeling.errors import ConfigError
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.trainers.publishing import MODEL_FOLDER
@@ -150,7 +150,7 @@ class ModelCardCallback(TrainerCallback):
         folder = Path(args.output_dir) / MODEL_FOLDER
         curves = {"title": "Training curves", "file": "training_curves.png"}
         if (
-            draw_training_curves(state.log_history, folder / "figures" / curves["file"])
+            plot_training_curves(state.log_history, folder / "figures" / curves["file"])
             and curves not in self.facts.figures
         ):
             self.facts.figures.append(curves)

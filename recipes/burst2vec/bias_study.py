@@ -1,106 +1,137 @@
-"""Does debiasing help where the bias is known? The demo's model on synthetic bursts whose Train ties age to country.
+"""Measures whether adversarial debiasing helps against a known bias: synthetic bursts whose Train ties age to country.
 
-    python recipes/burst2vec/bias_study.py --output_dir runs/bias_study --results_file recipes/burst2vec/results/bias_study.json
-    python recipes/burst2vec/bias_study.py ... --bursts_runs runs/real_bursts_encoder runs/real_bursts_extractor
+    python recipes/burst2vec/bias_study.py --output_dir runs/bias_study --output
+    recipes/burst2vec/results/bias_study.json python recipes/burst2vec/bias_study.py ... --bursts_runs
+    runs/real_bursts_encoder runs/real_bursts_extractor
 
-For every bias and seed a corpus is written, and `tiny_demo.yaml` is trained on it three times: adversarial with either
-`adversarial_scope`, and without (the paper's -Adv). Val and Test are unbiased and, for a seed, the same at every bias. What
-is not named here goes to train.py. Every run has its own folder and is skipped once it is finished; one that was stopped
-goes on from its last checkpoint.
+For every bias and seed, the program writes a corpus and trains tiny_demo.yaml on it three times: with adversarial
+debiasing in both scopes, and without it (the paper's -Adv). Val and Test are unbiased and, for a given seed, the same
+at every bias. Options that are not listed below are passed on to train.py. Each run has its own folder. A finished run
+is not repeated, and a run that was stopped goes on from its last checkpoint.
 
-The results file has every run's scores on Test and its `age_country_leak` (see `bias_measures`), their means over the
-seeds, the differences of the adversarial variants to -Adv, paired by seed, each with the standard error over the seeds, and
-the discriminator's accuracy over training. Every synthetic clip has every label; `--bursts_runs` adds the accuracy of
-finished adversarial runs of train.py on a corpus whose sources each bring one task. `.png` and `.svg` of the same name
-show all of it.
+The results file has the scores of every run on Test and its leak of country into age, their means over the seeds, the
+differences of the adversarial variants to -Adv, paired by seed, each with its standard error over the seeds, and the
+accuracy of the discriminator during training. Every synthetic clip has every label; --bursts_runs adds the accuracy of
+finished adversarial runs on a corpus in which each source has labels of one task. Figures are written beside the
+results file as .png and .svg.
 """
 
 import argparse
 import csv
 import json
+import shlex
 import sys
 from collections import Counter
 from itertools import product
 from pathlib import Path
 
 from paravox.corpora.synthetic import write_synthetic_corpus
-from paravox.evaluation.bias_figure import draw_bias_study
-from paravox.evaluation.bias_measures import age_country_leak, last_quarter, mean_with_error, read_discriminator
+from paravox.evaluation.bias_figure import plot_bias_study
+from paravox.evaluation.bias_measures import (
+    MEASURES,
+    NO_ADVERSARIAL,
+    measure_run,
+    read_discriminator,
+    summarise_bias_study,
+)
+from paravox.evaluation.finished_run import FinishedRun
 from paravox.evaluation.score_tables import print_scores
-from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
-from paravox.recipes.burst2vec import train
-from paravox.recipes.burst2vec.repeat import load_predictions, read_corpus, run_once, without_paths
+from paravox.modeling.errors import ConfigError
+from paravox.runs.program import run
+from paravox.runs.training_runs import GO_ON, add_output_arguments, refuse_options, train_once, without_paths
+from paravox.trainers.files import write_text
 
-CONFIG = Path(train.__file__).parent / "configs" / "tiny_demo.yaml"
-NO_ADVERSARIAL = "no_adversarial"
+YAML = Path(__file__).parent / "configs" / "tiny_demo.yaml"
 VARIANTS = {
     "adversarial_encoder": ["--adversarial", "true", "--adversarial_scope", "encoder"],
     "adversarial_extractor": ["--adversarial", "true", "--adversarial_scope", "extractor"],
     NO_ADVERSARIAL: ["--adversarial", "false"],
 }
-SCORES = ("emotion_ccc", "age_mae", "country_uar")
-MEASURES = (*SCORES, "age_country_leak")
+SET_HERE = {
+    "--seed": "give --seeds, one number for each run",
+    "--adversarial": "every corpus is trained with and without it",
+    "--adversarial_scope": "every corpus is trained with both scopes",
+    "--data_dir": "the study writes its own corpora",
+    "--resume_from_checkpoint": "a run that was stopped goes on by itself",
+}
 
 
 def main(argv: list[str] | None = None) -> dict:
-    """Runs what is missing, then measures; gives what the results file holds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--biases", type=float, nargs="+", default=[0.0, 0.5, 0.9], help="0 to 1 (default 0 0.5 0.9)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="(default 1 2 3)")
-    parser.add_argument("--train", type=int, default=900, help="clips (default %(default)s)")
-    parser.add_argument("--validation", type=int, default=300, help="clips (default %(default)s)")
-    parser.add_argument("--test", type=int, default=300, help="clips (default %(default)s)")
-    parser.add_argument("--bursts_runs", type=Path, nargs="+", default=[], help="output folders of finished runs")
-    parser.add_argument("--output_dir", type=Path, required=True, help="corpora and runs are written here")
-    parser.add_argument("--results_file", type=Path, required=True, help="the JSON file; figures go beside it")
-    arguments, options = parser.parse_known_args(argv)
-    for bias in arguments.biases:
-        if not 0 <= bias <= 1:
-            raise ConfigError(f"bias {bias:g}: give numbers from 0 to 1")
-    bursts = [{"corpus": "bursts", "run": run.name, **read_discriminator(run)} for run in arguments.bursts_runs]
+    """Runs what is missing, measures the runs, and returns what the results file holds."""
+    arguments, options = parse_arguments(argv)
+    bursts = [
+        {"corpus": "bursts", "run": folder.name, **read_discriminator(FinishedRun(folder))}
+        for folder in arguments.bursts_runs
+    ]
     clips = {split: getattr(arguments, split) for split in ("train", "validation", "test")}
     runs, curves = [], []
-    # A seed at a time: a study that is stopped has whole seeds.
+    # One seed after the other, so that a study that is stopped has complete seeds.
     for seed, bias in product(dict.fromkeys(arguments.seeds), dict.fromkeys(arguments.biases)):
-        for run, curve in run_variants(arguments.output_dir, clips, bias, seed, options):
-            runs.append(run)
+        for measured, curve in run_variants(arguments, clips, bias, seed, options):
+            runs.append(measured)
             curves += [] if curve is None else [curve]
-    results = {"clips": clips, "runs": runs, **summarise(runs, curves + bursts)}
-    results["command"] = " ".join(["python recipes/burst2vec/bias_study.py", *without_paths(argv or sys.argv[1:])])
-    arguments.results_file.parent.mkdir(parents=True, exist_ok=True)
-    arguments.results_file.write_text(json.dumps(results, indent=1) + "\n")
+    results = {"clips": clips, "runs": runs, **summarise_bias_study(runs, curves + bursts, list(VARIANTS))}
+    command = without_paths(sys.argv[1:] if argv is None else argv)
+    results["command"] = shlex.join(["python", "recipes/burst2vec/bias_study.py", *command])
+    write_text(arguments.output, json.dumps(results, indent=1) + "\n")
     print_results(results)
-    for path in draw_bias_study(results, arguments.results_file):
-        print(f"written: {path}")
+    for file in (arguments.output, *plot_bias_study(results, arguments.output)):
+        print(f"written: {file}")
     return results
 
 
+def parse_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The arguments of this program, and the options that are passed on to train.py."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--biases", type=float, nargs="+", default=[0.0, 0.5, 0.9], help="Biases from 0 to 1 (default: 0 0.5 0.9)."
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="Seeds of the runs (default: 1 2 3).")
+    for split, count in (("train", 900), ("validation", 300), ("test", 300)):
+        parser.add_argument(
+            f"--{split}", type=int, default=count, help=f"Number of {split} clips per corpus (default: {count})."
+        )
+    parser.add_argument(
+        "--bursts_runs", type=Path, nargs="+", default=[], help="Output folders of finished runs of train.py."
+    )
+    add_output_arguments(parser)
+    arguments, options = parser.parse_known_args(argv)
+    refuse_options(options, SET_HERE)
+    for bias in arguments.biases:
+        if not 0 <= bias <= 1:
+            raise ConfigError(f"bias {bias:g}: give numbers from 0 to 1")
+    return arguments, options
+
+
 def run_variants(
-    folder: Path, clips: dict[str, int], bias: float, seed: int, options: list[str]
+    arguments: argparse.Namespace, clips: dict[str, int], bias: float, seed: int, options: list[str]
 ) -> list[tuple[dict, dict | None]]:
-    """Trains what is missing for one bias and seed; gives each variant's measures, and its discriminator's curve if any."""
+    """Trains every variant on the corpus of one bias and seed.
+
+    Returns:
+        list of pairs: the entry of the run in the results file, and the curve of its discriminator, if it has one.
+    """
     name = f"bias{bias:g}_seed{seed}"
-    corpus = provide_corpus(folder / "corpora" / name, clips, bias, seed)
+    corpus = provide_corpus(arguments.output_dir / "corpora" / name, clips, bias, seed)
     about = {"bias": bias, "seed": seed}
     found = []
     for variant, settings in VARIANTS.items():
-        run = folder / f"{variant}_{name}"
-        paths = ["--data_dir", str(corpus), "--output_dir", str(run)]
-        run_once(run, [str(CONFIG), *options, *settings, *paths, "--seed", str(seed)])
+        settings = [str(YAML), *options, *settings, "--data_dir", str(corpus), "--seed", str(seed)]
+        finished = train_once(arguments.output_dir / f"{variant}_{name}", settings, arguments.overwrite)
         curve = None
         if variant != NO_ADVERSARIAL:
-            curve = {"corpus": "synthetic", **about, **read_discriminator(run)}
-        found.append(({**about, "variant": variant, "test": measure(run, corpus)}, curve))
+            curve = {"corpus": "synthetic", **about, **read_discriminator(finished)}
+        found.append(({**about, "variant": variant, "test": measure_run(finished)}, curve))
     return found
 
 
 def provide_corpus(folder: Path, clips: dict[str, int], bias: float, seed: int) -> Path:
-    """The corpus of a bias and seed, written unless it is there.
+    """The corpus of one bias and seed, which is written unless it exists.
 
     Raises:
-        ConfigError: if what is there has other numbers of clips.
+        ConfigError: if the folder holds other numbers of clips.
     """
     table = folder / "metadata.csv"
     if not table.is_file():  # it is written last
@@ -110,45 +141,6 @@ def provide_corpus(folder: Path, clips: dict[str, int], bias: float, seed: int) 
     if found != clips:
         raise ConfigError(f"{folder} holds clips {found}, expected {clips}: choose another output_dir")
     return folder
-
-
-def measure(run: Path, corpus: Path) -> dict[str, float]:
-    """Scores and leak of a finished run on Test."""
-    tasks, labels, _ = read_corpus([str(CONFIG), "--data_dir", str(corpus)])
-    names = next(task.labels for task in tasks if task.name == "country")
-    truth = labels["test"]
-    countries = [names[index] for index in truth["country"]]
-    scores = json.loads((run / "results.json").read_text())["test"]
-    leak = age_country_leak(load_predictions(run, "test")["age"], truth["age"], countries)
-    return {name: round(scores[name], 4) for name in SCORES} | {"age_country_leak": round(leak, 4)}
-
-
-def summarise(runs: list[dict], curves: list[dict]) -> dict:
-    """Means over the seeds, differences paired by seed, and the discriminators' curves with their last quarters."""
-    values = {(run["bias"], run["variant"], run["seed"]): run["test"] for run in runs}
-    seeds = list(dict.fromkeys(run["seed"] for run in runs))
-    means, differences = [], []
-    for bias, variant in product(dict.fromkeys(run["bias"] for run in runs), VARIANTS):
-        about = {"bias": bias, "variant": variant}
-        tests = [values[bias, variant, seed] for seed in seeds]
-        means.append(about | {name: mean_with_error([test[name] for test in tests]) for name in MEASURES})
-        if variant != NO_ADVERSARIAL:
-            pairs = list(zip(tests, [values[bias, NO_ADVERSARIAL, seed] for seed in seeds], strict=True))
-            paired = {name: mean_with_error([test[name] - base[name] for test, base in pairs]) for name in MEASURES}
-            differences.append(about | paired)
-    groups: dict[tuple[str, str, float], list[float]] = {}
-    for curve in curves:
-        groups.setdefault((curve["corpus"], curve["variant"], curve["chance"]), []).append(last_quarter(curve))
-    ends = [
-        {"corpus": corpus, "variant": variant, "chance": chance, "runs": len(ends), **mean_with_error(ends)}
-        for (corpus, variant, chance), ends in groups.items()
-    ]
-    return {
-        "means": means,
-        "differences_to_no_adversarial": differences,
-        "discriminator_last_quarter": ends,
-        "discriminator": curves,
-    }
 
 
 def print_results(results: dict) -> None:
@@ -162,7 +154,7 @@ def print_results(results: dict) -> None:
     rows = {
         f"{entry['corpus']}, {entry['variant']}": {
             "mean": {"accuracy": entry["mean"]},
-            "s.e.": {"accuracy": entry["standard_error"]},
+            "error": {"accuracy": entry["standard_error"]},
             "chance": {"accuracy": entry["chance"]},
         }
         for entry in results["discriminator_last_quarter"]
@@ -173,12 +165,9 @@ def print_results(results: dict) -> None:
 def _columns(entry: dict) -> dict[str, dict[str, float | None]]:
     return {
         "mean": {name: entry[name]["mean"] for name in MEASURES},
-        "s.e.": {name: entry[name]["standard_error"] for name in MEASURES},
+        "error": {name: entry[name]["standard_error"] for name in MEASURES},
     }
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (AudioError, CheckpointError, ConfigError, CorpusError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    run(main, go_on=GO_ON)

@@ -1,26 +1,26 @@
-"""Put several saved models together in one folder, which opens and predicts as one model: their mean.
+"""Combines several saved models into one, which predicts the mean of their predictions.
 
-    python recipes/burst2vec/ensemble.py runs/wl/model runs/hl/model runs/whisper/model --output_dir runs/ensemble
-    paravox predict runs/ensemble laugh.wav
+    paravox ensemble runs/wl/model runs/hl/model runs/whisper/model --output_dir runs/ensemble
+    paravox predict laugh.wav --model runs/ensemble
 
-The members may have different encoders, but they predict the same tasks. The folder holds copies of their weights:
-theirs may be removed. Its card has what their cards say of encoders, licence and synthetic audio.
+The members may have different encoders, but they must predict the same tasks. The folder holds copies of their weights,
+so theirs may be removed. The model card takes encoders, licence and synthetic audio from the cards of the members.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from huggingface_hub import ModelCard
 
-from paravox.modeling.errors import CheckpointError, ConfigError
+from paravox.modeling.errors import ConfigError
 from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatureExtractor
 from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
 from paravox.runs.model_card import CardFacts, write_model_card
+from paravox.runs.program import run
 
 
 def main(argv: list[str] | None = None) -> Burst2VecEnsemble:
-    """Writes the folder and prints what it holds; gives the ensemble."""
+    """Writes the folder, prints what it holds, and returns the ensemble."""
     arguments = parse_arguments(argv)
     folder = Path(arguments.output_dir)
     check_output_folder(folder, arguments.models, arguments.overwrite)
@@ -36,15 +36,22 @@ def main(argv: list[str] | None = None) -> Burst2VecEnsemble:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", help="two or more folders that train.py wrote, or names on the Hub")
-    parser.add_argument("--output_dir", required=True, help="where the ensemble lands")
-    parser.add_argument("--overwrite", action="store_true", help="replace the model that --output_dir holds")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "models",
+        metavar="MODEL",
+        nargs="+",
+        help="Folder of a model that train wrote, or its name on the Hub; two or more.",
+    )
+    parser.add_argument("--output_dir", required=True, help="Folder for the ensemble.")
+    parser.add_argument("--overwrite", action="store_true", help="Replace the model that --output_dir holds.")
     return parser.parse_args(argv)
 
 
 def check_output_folder(folder: Path, models: list[str], overwrite: bool) -> None:
-    """Raises [`ConfigError`] where writing would replace a model unasked, or one of the members in any case."""
+    """Raises [`ConfigError`] if writing would replace a member, or, without --overwrite, another model."""
     if any(Path(name).resolve() == folder.resolve() for name in models):
         raise ConfigError(f"output_dir {folder} is one of the members, whose weights are still needed: choose another")
     if (folder / "config.json").exists() and not overwrite:
@@ -52,7 +59,16 @@ def check_output_folder(folder: Path, models: list[str], overwrite: bool) -> Non
 
 
 def facts_of_members(models: list[str], repo_id: str) -> CardFacts:
-    """What the cards of saved models, or of models on the Hub, have in common or together."""
+    """Facts for the card of an ensemble, from the cards of its members.
+
+    Args:
+        models (list of `str`): folders, or names on the Hub.
+        repo_id (`str`): the name under which the ensemble is used.
+
+    Returns:
+        [`CardFacts`]: the encoders of all members; the licence if it is the same for all of them; synthetic if all of
+        them are.
+    """
     cards = []
     for name in models:
         place = Path(name) / "README.md" if Path(name).is_dir() else name
@@ -63,14 +79,11 @@ def facts_of_members(models: list[str], repo_id: str) -> CardFacts:
     return CardFacts(
         repo_id=repo_id,
         base_model=list(dict.fromkeys(base_models)) or None,
-        # Terms differ: only one that all members have is the ensemble's.
+        # Licences differ in their terms, so the ensemble has one only if all members have the same.
         license=licenses.pop() if len(licenses) == 1 and len(cards) == len(models) else None,
         synthetic=len(cards) == len(models) and all("synthetic" in (card.tags or ()) for card in cards),
     )
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (CheckpointError, ConfigError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    run(main)

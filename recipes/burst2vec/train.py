@@ -29,7 +29,7 @@ from paravox.corpora.class_weights import with_balanced_weights, without_balance
 from paravox.corpora.oversampling import oversample
 from paravox.corpora.registry import load_corpus
 from paravox.evaluation.baselines import constant_predictions
-from paravox.evaluation.card_figures import draw_scores
+from paravox.evaluation.card_figures import plot_scores
 from paravox.evaluation.score_tables import print_scores
 from paravox.modeling.audio import load_audio
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
@@ -239,7 +239,7 @@ def complete_card(
     for split, title in SPLIT_TITLES.items():
         if split in datasets:
             with np.load(predictions / f"{title}.npz") as file:
-                figures = draw_scores(tasks, dict(file), datasets[split].labels, folder / "figures")
+                figures = plot_scores(tasks, dict(file), datasets[split].labels, folder / "figures")
     facts.figures = figures + [figure for figure in facts.figures if figure not in figures]
     write_model_card(folder, "burst2vec.md", model.config, facts)
 

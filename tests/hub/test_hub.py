@@ -324,7 +324,7 @@ def test_pre_finetuned_models_are_published(hub, work, saved_encoders, clips, tm
 OPEN = """
 import sys
 from paravox.modeling.errors import CheckpointError
-from paravox.inference.prediction import open_model
+from paravox.inference.opening import open_model
 for case in sys.argv[1:]:
     name, _, revision = case.partition("@")
     try:

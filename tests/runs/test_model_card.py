@@ -9,7 +9,7 @@ import yaml
 from huggingface_hub import ModelCard
 from transformers import TrainerControl, TrainerState
 
-from paravox.evaluation.card_figures import draw_scores, draw_training_curves
+from paravox.evaluation.card_figures import plot_scores, plot_training_curves
 from paravox.modeling.errors import ConfigError
 from paravox.modeling.tasks import parse_tasks
 from paravox.recipes.burst2vec import train
@@ -164,13 +164,13 @@ def test_figures_show_what_was_scored(tasks, tmp_path):
         "country": np.array([-100, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2]),
     }
     predictions = {"emotion": generator.random((12, 3)), "age": labels["age"], "country": generator.random((12, 4))}
-    drawn = draw_scores(parse_tasks(tasks), predictions, labels, tmp_path)
+    drawn = plot_scores(parse_tasks(tasks), predictions, labels, tmp_path)
     assert drawn == [
         {"title": "CCC by emotion", "file": "emotion.png"},
         {"title": "Confusion matrix of country", "file": "country.png"},
     ]
     labels["country"][:] = -100
-    assert len(draw_scores(parse_tasks(tasks), predictions, labels, tmp_path)) == 1
-    assert draw_training_curves(LOG, tmp_path / "curves.png")
-    assert not draw_training_curves([{"step": 1, "train_runtime": 1.0}], tmp_path / "none.png")
+    assert len(plot_scores(parse_tasks(tasks), predictions, labels, tmp_path)) == 1
+    assert plot_training_curves(LOG, tmp_path / "curves.png")
+    assert not plot_training_curves([{"step": 1, "train_runtime": 1.0}], tmp_path / "none.png")
     assert {file.name for file in tmp_path.iterdir()} == {"emotion.png", "country.png", "curves.png"}

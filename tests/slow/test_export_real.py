@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from paravox.inference.onnx_export import export_onnx
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
-from paravox.recipes.export import export_onnx
 
 pytestmark = pytest.mark.slow
 
