@@ -137,8 +137,9 @@ def learning_curves(runs: Runs) -> list[dict]:
         entries = log["log_history"]
         train_points = [(entry["epoch"], 1 - entry[loss]) for entry in entries if loss in entry]
         val_points = [(entry["epoch"], entry[score]) for entry in entries if score in entry]
-        if run.frozen_head is not None and "val" in run.frozen_head.results:
-            val_points.insert(0, (0, run.frozen_head.results["val"][f"{task}_ccc"]))
+        start = run.frozen_head.results.get("val", {}) if run.frozen_head is not None else {}
+        if f"{task}_ccc" in start:
+            val_points.insert(0, (0, start[f"{task}_ccc"]))
         points = {"train": train_points, "val": val_points}
         rounded = {split: [[round(number, 4) for number in point] for point in points[split]] for split in points}
         curves.append({"name": variant, "seed": seed, "task": task, **rounded})
