@@ -1,4 +1,4 @@
-"""The one way in for recordings: decode, mix down, resample, level."""
+"""Reading recordings: decode, mix down to mono, resample, and set the level."""
 
 import io
 import os
@@ -11,21 +11,21 @@ import soxr
 from .errors import AudioError, ConfigError
 
 AudioSource = str | os.PathLike | bytes | BinaryIO | tuple[Any, int] | dict[str, Any]
-"""A recording, wherever paravox takes one:
+"""The forms in which paravox takes a recording:
 
 - a path;
 - the bytes of an audio file, or a file object opened in binary mode (read from its start);
 - `(array, rate)` or `{"array": array, "sampling_rate": rate}`: samples of shape `(samples,)` or `(samples, channels)`
   with their rate in hertz; floats are full scale at 1, int8, int16 and int32 are scaled by their type's range;
-- `{"bytes": ..., "path": ...}`, as `datasets.Audio(decode=False)` gives it; the bytes, where there are any, come first.
+- `{"bytes": ..., "path": ...}`, as `datasets.Audio(decode=False)` gives it; the path is used if there are no bytes.
 
-Files can be WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF and whatever else libsndfile reads; WebM with the `webm` extra.
+Files can be WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF and all else that libsndfile reads; WebM with the `webm` extra.
 """
 
-SAMPLING_RATES = (1_000, 768_000)  # hertz: anything outside is a broken header
+SAMPLING_RATES = (1_000, 768_000)  # hertz: a rate outside of this range comes from a broken header
 MOST_CHANNELS = 8
-_UNKNOWN_FRAMES = 2**63 - 1  # what libsndfile says of a FLAC that was streamed, and then cannot read to its end
-# A WAV that was streamed could not know its size; writers then put 0xFFFFFFFF or a number near 2**31 into the header.
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's answer for a FLAC that was streamed, which it then cannot read to its end
+# The size of a streamed WAV is unknown when its header is written: it holds 0xFFFFFFFF or a number near 2**31 instead.
 _STREAMED_BYTES = 0x7F000000
 _MP3_FRAME = 1152  # samples
 _WEBM_MAGIC = b"\x1a\x45\xdf\xa3"
@@ -34,14 +34,14 @@ _WEBM_MAGIC = b"\x1a\x45\xdf\xa3"
 def load_audio(source: AudioSource, sampling_rate: int = 16_000, target_rms_db: float | None = None) -> np.ndarray:
     """Reads one recording as mono samples.
 
-    A file that ends before its header says so is refused; WAV, AIFF, FLAC, Ogg and most
-    MP3 tell, other formats do not.
+    A file that ends before the length in its header is refused. WAV, AIFF, FLAC, Ogg and most MP3 files have such a
+    length, other formats do not.
 
     Args:
         source ([`AudioSource`]): a path, bytes, a file object, or an array with its rate.
-        sampling_rate (`int`, *optional*, defaults to 16000): in hertz, of the result.
-        target_rms_db (`float`, *optional*): root mean square level of the result in decibels of full scale. Samples may
-            exceed 1, nothing is clipped; silence stays silence. By default the level is left as it is.
+        sampling_rate (`int`, *optional*, defaults to 16000): the rate of the result, in hertz.
+        target_rms_db (`float`, *optional*): the root mean square level of the result in decibels of full scale. Samples
+            may exceed 1, because nothing is clipped. Silence stays silence. By default the level is not changed.
 
     Returns:
         `np.ndarray` of shape `(samples,)`, float32: the mean of the channels, resampled by soxr (HQ).
@@ -49,7 +49,7 @@ def load_audio(source: AudioSource, sampling_rate: int = 16_000, target_rms_db: 
     Raises:
         AudioError: if the recording is missing, empty, truncated, not audio, of zero length, not finite, or has an
             impossible rate.
-        ConfigError: if `sampling_rate` or `target_rms_db` is impossible.
+        ConfigError: if `sampling_rate` or `target_rms_db` is outside its range.
     """
     if not _is_rate(sampling_rate):
         raise ConfigError(f"sampling_rate is {sampling_rate!r}, {_EXPECTED_RATE}: the encoders take 16000")
@@ -72,7 +72,7 @@ def load_audio(source: AudioSource, sampling_rate: int = 16_000, target_rms_db: 
                 f"{name} has only {len(samples)} samples at {rate} Hz, not one at {sampling_rate} Hz: leave it out"
             )
         samples = resampled
-    # After resampling: it carries every NaN on, and may make an infinity out of absurdly large samples.
+    # Checked after resampling, which keeps every NaN and may turn very large samples into infinities.
     if not np.isfinite(samples).all():
         raise AudioError(f"{name} holds samples that are NaN or infinite: export it again or leave it out")
     samples = np.ascontiguousarray(samples, dtype=np.float32)
@@ -83,30 +83,33 @@ def scale_to_rms(samples: np.ndarray, target_rms_db: float) -> np.ndarray:
     """Scales samples to a root mean square level (Burst2Vec, section 4.1).
 
     Args:
-        samples (`np.ndarray` of shape `(samples,)`): float32; digital silence comes back as it is.
-        target_rms_db (`float`): decibels of full scale, -200 to 200; a constant 1 is at 0 dB.
+        samples (`np.ndarray` of shape `(samples,)`): float32. Digital silence is returned unchanged.
+        target_rms_db (`float`): the level in decibels of full scale, -200 to 200. A constant 1 is at 0 dB.
 
     Returns:
         `np.ndarray` of the same shape, float32, not clipped.
 
     Raises:
-        ConfigError: if the level is not a number in that range.
+        ConfigError: if the level is outside that range.
     """
     if not -200 <= target_rms_db <= 200:
         raise ConfigError(f"target_rms_db is {target_rms_db}, expected -200 to 200 decibels: the paper uses -3")
     if not samples.any():
         return samples
-    # In float64: the squares of very quiet samples, and the gain that they need, do not fit float32.
+    # In float64, because the squares of very quiet samples, and the gain that they need, do not fit into float32.
     samples = samples.astype(np.float64)
     gain = 10 ** (target_rms_db / 20) / np.sqrt(np.mean(samples**2))
     return (samples * gain).astype(np.float32)
 
 
 def duration_seconds(source: AudioSource) -> float:
-    """The length of a recording: from its header alone where the format has it there, otherwise by decoding.
+    """The length of a recording. It is read from the header if the format has it there, otherwise by decoding.
 
     Args:
         source ([`AudioSource`]): as for [`load_audio`].
+
+    Returns:
+        `float`: in seconds.
 
     Raises:
         AudioError: if it cannot be opened, or has an impossible rate.
@@ -137,7 +140,7 @@ def _is_rate(rate: Any) -> bool:
 
 
 def _open(source: AudioSource) -> tuple[BinaryIO | None, str]:
-    """An encoded recording as a file that is ours to close, None for an array; and what messages call it."""
+    """An encoded recording as a file that the caller closes, or None for an array; and its name for messages."""
     name = "a recording in bytes"
     if isinstance(source, dict):
         if "array" in source:
@@ -170,11 +173,13 @@ def _open_path(path: str | os.PathLike) -> BinaryIO:
         raise AudioError(f"{path} is a folder, expected an audio file: give a file in it") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise AudioError(f"{path} cannot be opened ({reason}), expected an audio file: check path and rights") from None
+        raise AudioError(
+            f"{path} cannot be opened ({reason}), expected an audio file: check the path and permissions"
+        ) from None
 
 
 def _check_array(source: AudioSource, name: str) -> tuple[np.ndarray, Any]:
-    """Samples `(samples,)` or `(samples, channels)` as float32, and their rate as it was given."""
+    """The samples `(samples,)` or `(samples, channels)` as float32, and their rate as it was given."""
     if isinstance(source, dict) and "array" in source:
         array, rate = source["array"], source.get("sampling_rate")
     elif isinstance(source, tuple) and len(source) == 2:
@@ -187,7 +192,7 @@ def _check_array(source: AudioSource, name: str) -> tuple[np.ndarray, Any]:
             "(array, rate) or a dict with array and sampling_rate, or with bytes or path: give one of these"
         )
     if np.ndim(rate) != 0:
-        raise AudioError(f"{name} has a {type(rate).__name__} for its sampling rate: give (array, rate), in this order")
+        raise AudioError(f"{name} has a {type(rate).__name__} as its sampling rate: give (array, rate), in this order")
     try:
         array = np.asarray(array)
     except ValueError:
@@ -208,22 +213,23 @@ def _check_array(source: AudioSource, name: str) -> tuple[np.ndarray, Any]:
 
 
 def _decode(file: BinaryIO, name: str) -> tuple[np.ndarray, int]:
-    """Samples `(samples,)` or `(samples, channels)` as float32, and their rate."""
+    """The samples `(samples,)` or `(samples, channels)` as float32, and their rate."""
     if _is_webm(file, name):
         return _decode_webm(file, name)
     content = file.read()
     with _open_soundfile(io.BytesIO(content), name) as opened:
         try:
-            # Whole, because MP3 cannot seek exactly; by number, because some formats cannot seek at all.
+            # The whole file, because MP3 cannot seek exactly, and by the number of frames, because some formats cannot
+            # seek at all.
             samples = opened.read(opened.frames, dtype="float32")
-        # Memory is what a header of nonsense asks for.
+        # A broken header can ask for more memory than there is.
         except (soundfile.SoundFileError, MemoryError) as error:
             raise AudioError(
                 f"{name} is damaged or truncated ({_reason(error)}): copy it again or leave it out"
             ) from None
         missing = opened.frames - len(samples)
     if opened.format == "MP3":
-        # Some encoders count the frame with the header too.
+        # Some encoders also count the frame that holds the header.
         cut = missing > 2 * _MP3_FRAME and _mp3_states_length(content)
     else:
         cut = missing > 0 or _is_cut(content)
@@ -237,7 +243,7 @@ def _decode(file: BinaryIO, name: str) -> tuple[np.ndarray, int]:
 def _open_soundfile(file: BinaryIO, name: str) -> soundfile.SoundFile:
     try:
         opened = soundfile.SoundFile(file)
-    # A TypeError is what a file named .raw gives, which has no header.
+    # libsndfile raises a TypeError for a file named .raw, which has no header.
     except (soundfile.SoundFileError, TypeError) as error:
         raise AudioError(
             f"{name} is not audio that can be read ({_reason(error)}): convert it to WAV or leave it out"
@@ -262,7 +268,7 @@ def _is_webm(file: BinaryIO, name: str) -> bool:
 
 
 def _mp3_states_length(content: bytes) -> bool:
-    """Whether the first frame has the length; otherwise libsndfile only estimates it from the file's size."""
+    """Whether the first frame holds the length; otherwise libsndfile only estimates it from the file's size."""
     start = 0
     if content[:3] == b"ID3":
         # Four bytes of seven bits each.
@@ -272,7 +278,7 @@ def _mp3_states_length(content: bytes) -> bool:
 
 
 def _is_cut(content: bytes) -> bool:
-    """Whether the end of a file is missing, in the formats of which libsndfile reads what is there without a word."""
+    """Whether the end of a file is missing, for formats of which libsndfile reads the rest without an error."""
     container = content[:4]
     if container == b"OggS":
         last_page = content.rfind(b"OggS\0")

@@ -14,7 +14,7 @@ FORMAT_VERSION = 1
 
 
 class Burst2VecConfig(SavedModelConfig):
-    """What a [`Burst2VecForMultiTask`] consists of.
+    """The settings of a [`Burst2VecForMultiTask`].
 
     Args:
         encoder ([`PreTrainedConfig`] or `dict`): of wav2vec 2.0, HuBERT, WavLM or Whisper.
@@ -26,13 +26,14 @@ class Burst2VecConfig(SavedModelConfig):
             adversarial loss.
         discriminator_weight (`float`, *optional*, defaults to 0.5): alpha 1 of equation 8.
         adversarial_weight (`float`, *optional*, defaults to 0.25): alpha 2 of equation 8.
-        adversarial_scope (`str`, *optional*, defaults to `"encoder"`): how far a reversed gradient flows: through
-            extractor, projection and `encoder`, or only through the `extractor`.
-        layer_weights (`bool`, *optional*, defaults to `False`): pool a learned mean of all the encoder's layers
-            instead of its last one.
-        uncertainty_weighting (`bool`, *optional*, defaults to `False`): weigh the tasks' output losses by learned
-            variances instead of evenly, as the challenge's baseline does (Kendall et al. 2018).
-        format_version (`int`, *optional*): of the saved model; a newer one than this code knows is refused.
+        adversarial_scope (`str`, *optional*, defaults to `"encoder"`): how far a reversed gradient flows: with
+            `encoder` through extractor, projection and encoder, with `extractor` only through the extractor.
+        layer_weights (`bool`, *optional*, defaults to `False`): pool a learned weighted mean of all the encoder's
+            layers instead of its last one.
+        uncertainty_weighting (`bool`, *optional*, defaults to `False`): weight the tasks' output losses by learned
+            variances instead of equally, as the challenge's baseline does (Kendall et al. 2018).
+        format_version (`int`, *optional*): the version of the saved model's format. A version newer than this code is
+            refused.
 
     Raises:
         ConfigError: if a setting is out of its range or contradicts another.

@@ -10,17 +10,18 @@ from .tasks import parse_tasks
 
 FORMAT_VERSION = 1
 
-# Of a config: where it was opened, by which code and at which precision. The ensemble has these of its own.
+# Fields that say where a config was opened, by which code and at which precision. The ensemble has its own.
 _NOT_OF_A_MEMBER = ("_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version")
 
 
 class Burst2VecEnsembleConfig(SavedModelConfig):
-    """What a [`Burst2VecEnsemble`] consists of.
+    """The settings of a [`Burst2VecEnsemble`].
 
     Args:
-        members (list of [`Burst2VecConfig`] or `dict`): at least two, of any encoders, with equal tasks; kept as plain
-            data.
-        format_version (`int`, *optional*): of the saved model; a newer one than this code knows is refused.
+        members (list of [`Burst2VecConfig`] or `dict`): at least two, with any encoders and equal tasks. They are
+            stored as plain data.
+        format_version (`int`, *optional*): the version of the saved model's format. A version newer than this code is
+            refused.
 
     Raises:
         ConfigError: if there are fewer than two members, their tasks differ, or one is not a Burst2Vec model's config.
@@ -45,7 +46,8 @@ class Burst2VecEnsembleConfig(SavedModelConfig):
         for number, config in enumerate(configs[1:], start=2):
             if parse_tasks(config.tasks) != parse_tasks(configs[0].tasks):
                 raise ConfigError(
-                    f"{_name(number, config)} has other tasks than {_name(1, configs[0])}: average models of the same tasks"
+                    f"{_name(number, config)} has other tasks than {_name(1, configs[0])}: average models of the same "
+                    "tasks"
                 )
         self.members = [_as_plain_data(config) for config in configs]
         self.format_version = format_version
@@ -53,11 +55,11 @@ class Burst2VecEnsembleConfig(SavedModelConfig):
 
     @property
     def tasks(self) -> list[dict[str, Any]]:
-        """What every member predicts, as in [`Burst2VecConfig`]."""
+        """The tasks that every member predicts, as in [`Burst2VecConfig`]."""
         return self.members[0]["tasks"]
 
     def member_configs(self) -> list[Burst2VecConfig]:
-        """The members' configs, newly made from the plain data."""
+        """New configs of the members, made from the plain data."""
         return [Burst2VecConfig(**member) for member in self.members]
 
 
@@ -65,7 +67,7 @@ def _parse_member(number: int, member: Any) -> Burst2VecConfig:
     if isinstance(member, dict):
         found = member.get("model_type", Burst2VecConfig.model_type)
     else:
-        # Not its class: a config that came with a checkpoint's code has one of its own.
+        # The class says nothing: a config that came with a checkpoint's code has a class of its own.
         found = getattr(member, "model_type", type(member).__name__)
     if found != Burst2VecConfig.model_type:
         raise ConfigError(

@@ -13,17 +13,18 @@ FORMAT_VERSION = 1
 
 
 class EncoderPreFinetuningConfig(SavedModelConfig):
-    """What an [`EncoderForPreFinetuning`] consists of.
+    """The settings of an [`EncoderForPreFinetuning`].
 
     Args:
         encoder ([`PreTrainedConfig`] or `dict`): of wav2vec 2.0, HuBERT, WavLM or Whisper.
-        tasks (list of [`Task`] or `dict`): one per corpus, of kind `classes`; each bears its corpus's name and label set.
+        tasks (list of [`Task`] or `dict`): one per corpus, of kind `classes`, with the corpus's name and label set.
         projection_size (`int`, *optional*, defaults to 256): width of the projector that all corpora share, as in
             `Wav2Vec2ForSequenceClassification`.
-        format_version (`int`, *optional*): of the saved model; a newer one than this code knows is refused.
+        format_version (`int`, *optional*): the version of the saved model's format. A version newer than this code is
+            refused.
 
     Raises:
-        ConfigError: if a setting is out of its range or a task is not of classes.
+        ConfigError: if a setting is out of its range or a task is not of kind `classes`.
         CheckpointError: if the config was written by a newer paravox.
     """
 
@@ -42,10 +43,11 @@ class EncoderPreFinetuningConfig(SavedModelConfig):
         self.encoder = parse_encoder_config(encoder)
         self._check_encoder()
         parsed = parse_tasks(tasks)
-        strange = [task for task in parsed if task.kind != "classes"]
-        if strange:
+        others = [task for task in parsed if task.kind != "classes"]
+        if others:
             raise ConfigError(
-                f"task {strange[0].name!r} is of kind {strange[0].kind!r}: pre-finetuning takes classes alone"
+                f"task {others[0].name!r} is of kind {others[0].kind!r}, but pre-finetuning only takes tasks of kind "
+                "'classes': remove it"
             )
         self.tasks = [task.to_dict() for task in parsed]
         if not isinstance(projection_size, int) or projection_size < 1:
@@ -55,15 +57,15 @@ class EncoderPreFinetuningConfig(SavedModelConfig):
         super().__init__(**kwargs)
 
     def _check_encoder(self) -> None:
-        """For a class that takes fewer encoders."""
+        """Checks the encoder; for derived classes that accept fewer encoders."""
 
 
 class Wav2Vec2PreFinetuningConfig(EncoderPreFinetuningConfig):
-    """What a [`Wav2Vec2ForPreFinetuning`] consists of: the same, with a wav2vec 2.0 encoder."""
+    """The settings of a [`Wav2Vec2ForPreFinetuning`]: those of its base class, with a wav2vec 2.0 encoder."""
 
     model_type = "wav2vec2_prefinetuning"
 
-    # Without one of its own, Transformers would generate an __init__ that skips the checks above.
+    # If the class had no __init__ of its own, Transformers would generate one that skips the checks above.
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
 

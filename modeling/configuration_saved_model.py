@@ -1,4 +1,4 @@
-"""What the configs of all saved models share: the pipeline that comes with a model."""
+"""What the configs of all saved models share: the name of the pipeline that comes with a model."""
 
 import copy
 from typing import Any
@@ -8,17 +8,17 @@ from transformers import PreTrainedConfig
 PIPELINES = {
     "vocal-burst-analysis": {"impl": "pipeline_vocal_burst.VocalBurstAnalysisPipeline", "pt": ["AutoModel"]},
 }
-# Where paravox is installed it registers the pipeline itself, and no code needs to come with the model.
+# Where paravox is installed, it registers the pipeline itself, and the code beside the model is not needed.
 _IS_INSTALLED = __name__.startswith("paravox.")
 
 
 class SavedModelConfig(PreTrainedConfig):
-    """A config that names the model's pipeline where it is saved; to be derived from."""
+    """The base class of configs that name the model's pipeline when they are saved."""
 
     def __init__(self, **kwargs) -> None:
         kwargs.pop("custom_pipelines", None)
         if not _IS_INSTALLED:
-            # Transformers refuses a pipeline that a config names, unless its code is trusted.
+            # Transformers refuses the pipeline of a config unless its code is trusted.
             self.custom_pipelines = copy.deepcopy(PIPELINES)
         super().__init__(**kwargs)
 

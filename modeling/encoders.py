@@ -1,51 +1,58 @@
 """The seam between paravox and the pre-trained encoders of Transformers.
 
-Every encoder answers three questions: what input it takes (`input_name`), what its hidden states for a batch are
-(`last_state`, `layer_states`) and how many frames of each clip are real (`frame_mask`).
+One class per sort of encoder answers what the rest of paravox asks: which input it takes, what its hidden states for a
+batch are, how many frames of each clip are real, and how its published files are read. To add an encoder, derive a
+class from [`SpeechEncoder`] and add a line to [`ENCODER_CLASSES`]; nothing else in paravox knows the encoders by name.
 """
 
 import copy
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperModel
 
 from .errors import CheckpointError, ConfigError
 
+if TYPE_CHECKING:
+    from typing import Self
+
 logger = logging.getLogger(__name__)
 
-WAVEFORM_MODEL_TYPES = ("wav2vec2", "hubert", "wavlm")
 
-# Left out of some published checkpoints, such as facebook/wav2vec2-large-960h: the filler of SpecAugment's masks, used
-# in training only and learned within it.
-_MAY_BE_ABSENT = {"masked_spec_embed"}
+class SpeechEncoder(nn.Module):
+    """A pre-trained encoder as the rest of paravox sees it. This is the base class; build one with [`build_encoder`].
 
-
-class WaveformEncoder(nn.Module):
-    """wav2vec 2.0, HuBERT or WavLM: from a normalised waveform to hidden states.
-
-    An encoder with `feat_extract_norm="layer"` gives a padded clip the states that it has alone. One with `"group"`
-    (the base sizes) takes statistics over the padding too, whatever the mask: there, a clip's states depend on its
-    batch, and only batches of equal length or of one clip give exactly what the clip has alone.
+    A derived class sets `input_name` and `front_end_class`, and defines `new_model`, `layers`, `output_norm`,
+    `layerdrop`, `layer_states` and `minimum_samples`. The other members have defaults that it may override.
 
     Args:
-        config ([`PreTrainedConfig`]): the encoder's own.
+        config ([`PreTrainedConfig`]): the encoder's own config. The weights are random.
     """
 
-    input_name = "input_values"
+    input_name: ClassVar[str]
+    """The name of the encoder's input: `input_values` (a waveform) or `input_features` (log-mel frames)."""
 
-    def __init__(self, config) -> None:
+    front_end_class: ClassVar[type]
+    """The stock feature extractor that makes this input from samples."""
+
+    layers_run_alone: ClassVar[bool] = True
+    """Whether upper layers can run on stored states of the lower ones. Where this is false, `upper_states` raises."""
+
+    may_be_absent: ClassVar[frozenset[str]] = frozenset()
+    """Weights that some published checkpoints lack and that may then start from random numbers."""
+
+    def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__()
-        self.model = AutoModel.from_config(config)
+        self.model = self.new_model(config)
 
     @classmethod
-    def around(cls, model: nn.Module) -> "WaveformEncoder":
+    def around(cls, model: nn.Module) -> "Self":
         """The seam around an encoder that another model owns, in that encoder's mode."""
         seam = cls.__new__(cls)
         nn.Module.__init__(seam)
@@ -53,9 +60,133 @@ class WaveformEncoder(nn.Module):
         seam.training = model.training
         return seam
 
+    @classmethod
+    def new_model(cls, config: PreTrainedConfig) -> nn.Module:
+        """The encoder of Transformers with random weights."""
+        return AutoModel.from_config(config)
+
+    @classmethod
+    def open_model(cls, name_or_path: str, **options) -> tuple[nn.Module, dict[str, Any]]:
+        """The encoder of Transformers with the weights of a checkpoint.
+
+        Args:
+            name_or_path (`str`): a folder or Hub name.
+            options: passed to `from_pretrained`; they include `output_loading_info=True`.
+
+        Returns:
+            The encoder, and what Transformers says about its weights: `missing_keys`, `mismatched_keys`.
+
+        Raises:
+            CheckpointError: if it cannot be read.
+        """
+        return open_checkpoint(AutoModel.from_pretrained, name_or_path, **options)
+
+    @classmethod
+    def minimum_samples(cls, config: PreTrainedConfig) -> int:
+        """The receptive field: the smallest number of samples that give one frame."""
+        raise NotImplementedError
+
+    @classmethod
+    def new_front_end(cls, config: PreTrainedConfig) -> Any:
+        """The stock feature extractor with its usual settings, for an encoder with random weights."""
+        return cls.front_end_class()
+
+    @classmethod
+    def longest_seconds(cls, front_end: Any) -> float | None:
+        """The length of the longest clip that the encoder can take, in seconds; None where there is no limit."""
+        return None
+
     @property
     def hidden_size(self) -> int:
+        """The width of every hidden state."""
         return self.model.config.hidden_size
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The transformer layers, from the first one up."""
+        raise NotImplementedError
+
+    @property
+    def output_norm(self) -> nn.Module | None:
+        """The norm after the last layer; None where there is none."""
+        raise NotImplementedError
+
+    @property
+    def layerdrop(self) -> float:
+        """The probability with which a layer is skipped in training, 0..1."""
+        raise NotImplementedError
+
+    def frame_mask(self, attention_mask: torch.Tensor, frames: int) -> torch.Tensor:
+        """(batch, samples or mel frames) -> (batch, frames), true where a frame is real"""
+        real_frames = self.model._get_feat_extract_output_lengths(attention_mask.sum(dim=1))
+        return torch.arange(frames, device=attention_mask.device) < real_frames.unsqueeze(1)
+
+    def last_state(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """The encoder's output; arguments as in `layer_states`. Returns (batch, frames, hidden)."""
+        return self.layer_states(inputs, attention_mask)[-1]
+
+    def layer_states(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> list[torch.Tensor]:
+        """All hidden states, from the one before the first layer to the encoder's output.
+
+        Args:
+            inputs (`torch.Tensor` of shape `(batch, samples)` or `(batch, mel bins, mel frames)`): as
+                `input_name` says.
+            attention_mask (`torch.Tensor` of shape `(batch, samples or mel frames)`): 1 where the input is real.
+
+        Returns:
+            One `torch.Tensor` of shape `(batch, frames, hidden)` per layer, and one before them.
+        """
+        raise NotImplementedError
+
+    def upper_states(self, hidden: torch.Tensor, frame_mask: torch.Tensor, lower_layers: int) -> list[torch.Tensor]:
+        """The hidden states after each of the upper layers, from what the lower layers gave.
+
+        Args:
+            hidden (`torch.Tensor` of shape `(batch, frames, hidden)`): the state after the lower layers.
+            frame_mask (`torch.Tensor` of shape `(batch, frames)`): true where a frame is real.
+            lower_layers (`int`): how many layers have run.
+
+        Returns:
+            One `torch.Tensor` of shape `(batch, frames, hidden)` per layer above them; the last one is the output.
+
+        Raises:
+            ConfigError: if the layers cannot run alone.
+        """
+        layer_mask = create_bidirectional_mask(self.model.config, hidden, frame_mask)
+        states = []
+        for layer in self.layers[lower_layers:]:
+            # LayerDrop: a skipped layer passes its input on.
+            if not (self.training and torch.rand(()) < self.layerdrop):
+                hidden = layer(hidden, layer_mask)
+            states.append(hidden)
+        if self.output_norm is not None:
+            states[-1] = self.output_norm(states[-1])
+        return states
+
+
+class WaveformEncoder(SpeechEncoder):
+    """wav2vec 2.0 or HuBERT: from a normalised waveform to hidden states.
+
+    An encoder with `feat_extract_norm="layer"` gives a padded clip the same states as the clip alone. One with
+    `"group"` (the base sizes) takes statistics over the padding too, whatever the mask: there, a clip's states depend
+    on its batch, and only batches of clips of one length, or of one clip, give exactly what the clip has alone.
+
+    Args:
+        config ([`PreTrainedConfig`]): the encoder's own config.
+    """
+
+    input_name = "input_values"
+    front_end_class = Wav2Vec2FeatureExtractor
+    # The filler of SpecAugment's masks, which only training uses and learns. facebook/wav2vec2-large-960h lacks it.
+    may_be_absent = frozenset({"masked_spec_embed"})
+
+    @classmethod
+    def minimum_samples(cls, config: PreTrainedConfig) -> int:
+        return _receptive_field(config, frames=1)
+
+    @classmethod
+    def new_front_end(cls, config: PreTrainedConfig) -> Wav2Vec2FeatureExtractor:
+        return Wav2Vec2FeatureExtractor(do_normalize=True)
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -63,65 +194,74 @@ class WaveformEncoder(nn.Module):
 
     @property
     def output_norm(self) -> nn.Module | None:
-        """The norm behind the last layer; None where the norm stands before the first one."""
+        # Otherwise the encoder has its norm before the first layer.
         return self.model.encoder.layer_norm if self.model.config.do_stable_layer_norm else None
 
-    def frame_mask(self, attention_mask: torch.Tensor, frames: int) -> torch.Tensor:
-        """(batch, samples) -> (batch, frames), true where a frame is real"""
-        real_frames = self.model._get_feat_extract_output_lengths(attention_mask.sum(dim=1))
-        return torch.arange(frames, device=attention_mask.device) < real_frames.unsqueeze(1)
+    @property
+    def layerdrop(self) -> float:
+        return self.model.config.layerdrop
 
     def last_state(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """(batch, samples) -> (batch, frames, hidden)"""
         return self.model(*self._lengthened(inputs, attention_mask)).last_hidden_state
 
     def layer_states(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> list[torch.Tensor]:
-        """(batch, samples) -> layers + 1 times (batch, frames, hidden), from before the first layer to the output"""
         output = self.model(*self._lengthened(inputs, attention_mask), output_hidden_states=True)
         return [*output.hidden_states[:-1], output.last_hidden_state]
 
-    def upper_states(self, hidden: torch.Tensor, frame_mask: torch.Tensor, lower_layers: int) -> list[torch.Tensor]:
-        """(batch, frames, hidden) after so many lower layers -> the same after each of the layers above them
-
-        Raises:
-            ConfigError: for WavLM, whose layers share a position bias that the first one makes.
-        """
-        config = self.model.config
-        if config.model_type == "wavlm":
-            raise ConfigError("WavLM's upper layers cannot run without its first one: turn cache_lower_layers off")
-        return _run_layers(self, hidden, frame_mask, lower_layers, layerdrop=config.layerdrop)
-
     def _lengthened(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        # SpecAugment refuses a batch with fewer frames than one of its masks.
+        # SpecAugment refuses a batch that has fewer frames than one of its masks.
         config = self.model.config
         if not (self.training and config.apply_spec_augment and config.mask_time_prob > 0):
             return inputs, attention_mask
-        frames = max(1, config.mask_time_length)
-        for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
-            frames = (frames - 1) * stride + kernel
-        missing = max(0, frames - inputs.shape[1])
+        missing = max(0, _receptive_field(config, max(1, config.mask_time_length)) - inputs.shape[1])
         return nn.functional.pad(inputs, (0, missing)), nn.functional.pad(attention_mask, (0, missing))
 
 
-class WhisperClipEncoder(nn.Module):
-    """Whisper's encoder at the clips' own length: from log-mel frames to hidden states, without padding to 30 s.
+class WavLMEncoder(WaveformEncoder):
+    """WavLM: as [`WaveformEncoder`], but all its layers use a position bias that the first one makes."""
 
-    The position embeddings are cut to the batch, the layers run with a mask, and padded frames are zeroed before each
-    convolution, so that a padded clip has the states that it has alone. At 3,000 frames it equals `WhisperEncoder`.
+    layers_run_alone = False
+
+    def upper_states(self, hidden: torch.Tensor, frame_mask: torch.Tensor, lower_layers: int) -> list[torch.Tensor]:
+        raise ConfigError("WavLM's upper layers cannot run without its first one: turn cache_lower_layers off")
+
+
+class WhisperClipEncoder(SpeechEncoder):
+    """Whisper's encoder at the clips' own length: from log-mel frames to hidden states, without padding to 30 seconds.
+
+    The position embeddings are cut to the length of the batch, the layers run with a mask, and padded frames are set to
+    zero before each convolution, so that a padded clip has the same states as the clip alone. At 3,000 mel frames it
+    equals `WhisperEncoder`.
 
     Args:
-        config ([`WhisperConfig`]): the encoder's own.
+        config ([`WhisperConfig`]): the encoder's own config.
     """
 
     input_name = "input_features"
+    front_end_class = WhisperFeatureExtractor
 
-    def __init__(self, config) -> None:
-        super().__init__()
-        self.model = WhisperEncoder._from_config(config)
+    @classmethod
+    def new_model(cls, config: PreTrainedConfig) -> WhisperEncoder:
+        return WhisperEncoder._from_config(config)
 
-    @property
-    def hidden_size(self) -> int:
-        return self.model.config.d_model
+    @classmethod
+    def open_model(cls, name_or_path: str, **options) -> tuple[nn.Module, dict[str, Any]]:
+        # A Whisper with its decoder names these weights model.encoder.*, or encoder.* if it was saved without its head.
+        names = {r"^(model\.)?encoder\.": ""}
+        return open_checkpoint(WhisperEncoder.from_pretrained, name_or_path, key_mapping=names, **options)
+
+    @classmethod
+    def minimum_samples(cls, config: PreTrainedConfig) -> int:
+        return 400  # one window of the log-mel transform
+
+    @classmethod
+    def new_front_end(cls, config: PreTrainedConfig) -> WhisperFeatureExtractor:
+        return WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+
+    @classmethod
+    def longest_seconds(cls, front_end: WhisperFeatureExtractor) -> float:
+        # It has position embeddings for this many frames and no more.
+        return float(front_end.chunk_length)
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -131,22 +271,16 @@ class WhisperClipEncoder(nn.Module):
     def output_norm(self) -> nn.Module:
         return self.model.layer_norm
 
-    def frame_mask(self, attention_mask: torch.Tensor, frames: int) -> torch.Tensor:
-        """(batch, mel frames) -> (batch, frames), true where a frame is real"""
-        real_frames = self.model._get_feat_extract_output_lengths(attention_mask.sum(dim=1))
-        return torch.arange(frames, device=attention_mask.device) < real_frames.unsqueeze(1)
-
-    def last_state(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """(batch, mel bins, mel frames) -> (batch, frames, hidden)"""
-        return self.layer_states(inputs, attention_mask)[-1]
+    @property
+    def layerdrop(self) -> float:
+        return self.model.layerdrop
 
     def layer_states(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> list[torch.Tensor]:
-        """(batch, mel bins, mel frames) -> layers + 1 times (batch, frames, hidden)"""
         model = self.model
         if inputs.shape[-1] > 2 * model.max_source_positions:
             raise ConfigError(
-                f"a clip of {inputs.shape[-1]} mel frames is longer than the {2 * model.max_source_positions} that this "
-                "Whisper encoder has positions for: set max_seconds to 30 or cut the clip"
+                f"a clip of {inputs.shape[-1]} mel frames is longer than the {2 * model.max_source_positions} that "
+                "this Whisper encoder has positions for: set max_seconds to 30 or cut the clip"
             )
         inputs = self._spec_augment(inputs, attention_mask)
         hidden = nn.functional.gelu(model.conv1(inputs * attention_mask.unsqueeze(1)))
@@ -156,53 +290,49 @@ class WhisperClipEncoder(nn.Module):
         hidden = nn.functional.dropout(hidden, p=model.dropout, training=self.training)
         return [hidden, *self.upper_states(hidden, self.frame_mask(attention_mask, frames), lower_layers=0)]
 
-    def upper_states(self, hidden: torch.Tensor, frame_mask: torch.Tensor, lower_layers: int) -> list[torch.Tensor]:
-        """(batch, frames, hidden) after so many lower layers -> the same after each of the layers above them"""
-        return _run_layers(self, hidden, frame_mask, lower_layers, layerdrop=self.model.layerdrop)
-
     def _spec_augment(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         config = self.model.config
-        # A batch shorter than one mask would be refused.
+        # SpecAugment refuses a batch that is shorter than one of its masks.
         if not (self.training and config.apply_spec_augment and inputs.shape[-1] > config.mask_time_length):
             return inputs
-        # Whisper's own, which looks at nothing but the config and the mode.
+        # This is a method of Whisper's complete model, but all that it uses of `self` is the config and the mode.
         return WhisperModel._mask_input_features(self.model, inputs.clone(), attention_mask)
 
 
-SpeechEncoder = WaveformEncoder | WhisperClipEncoder
+ENCODER_CLASSES: dict[str, type[SpeechEncoder]] = {
+    "wav2vec2": WaveformEncoder,
+    "hubert": WaveformEncoder,
+    "wavlm": WavLMEncoder,
+    "whisper": WhisperClipEncoder,
+}
+"""The class of every supported encoder, by the `model_type` of its config."""
 
 
-def _run_layers(
-    encoder: SpeechEncoder, hidden: torch.Tensor, frame_mask: torch.Tensor, lower_layers: int, layerdrop: float
-) -> list[torch.Tensor]:
-    layer_mask = create_bidirectional_mask(encoder.model.config, hidden, frame_mask)
-    states = []
-    for layer in encoder.layers[lower_layers:]:
-        # LayerDrop: a skipped layer passes its input on.
-        if not (encoder.training and torch.rand(()) < layerdrop):
-            hidden = layer(hidden, layer_mask)
-        states.append(hidden)
-    if encoder.output_norm is not None:
-        states[-1] = encoder.output_norm(states[-1])
-    return states
+def encoder_class(model_type: str | None) -> type[SpeechEncoder]:
+    """The class of an encoder.
 
-
-def check_encoder_type(model_type: str | None) -> None:
-    """Raises [`ConfigError`] where no seam knows this encoder."""
-    known = (*WAVEFORM_MODEL_TYPES, "whisper")
-    if model_type not in known:
-        raise ConfigError(f"encoder of model_type {model_type!r} is not supported: use one of {', '.join(known)}")
-
-
-def parse_encoder_config(encoder: Any) -> Any:
-    """The config of an encoder, given as one or as plain data.
+    Args:
+        model_type (`str`): of the encoder's config.
 
     Raises:
-        ConfigError: if there is none, or no seam knows it.
+        ConfigError: if no class in [`ENCODER_CLASSES`] is for it.
+    """
+    if model_type not in ENCODER_CLASSES:
+        raise ConfigError(
+            f"encoder of model_type {model_type!r} is not supported: use one of {', '.join(ENCODER_CLASSES)}"
+        )
+    return ENCODER_CLASSES[model_type]
+
+
+def parse_encoder_config(encoder: PreTrainedConfig | dict[str, Any] | None) -> PreTrainedConfig:
+    """The config of an encoder, given as a config or as plain data.
+
+    Raises:
+        ConfigError: if there is none, or the encoder is not supported.
     """
     if encoder is None:
         raise ConfigError("the config needs an encoder: pass the config of one, such as HubertConfig()")
-    check_encoder_type(encoder.get("model_type") if isinstance(encoder, dict) else encoder.model_type)
+    encoder_class(encoder.get("model_type") if isinstance(encoder, dict) else encoder.model_type)
     return AutoConfig.for_model(**encoder) if isinstance(encoder, dict) else encoder
 
 
@@ -214,37 +344,28 @@ def check_format_version(found: int, known: int) -> None:
         )
 
 
-def build_encoder(config) -> SpeechEncoder:
+def build_encoder(config: PreTrainedConfig) -> SpeechEncoder:
     """An encoder with random weights.
 
     Args:
-        config ([`PreTrainedConfig`]): of wav2vec 2.0, HuBERT, WavLM or Whisper. It is copied, not changed.
+        config ([`PreTrainedConfig`]): of one of the [`ENCODER_CLASSES`]. It is copied, not changed.
 
     Raises:
-        ConfigError: if it belongs to another architecture.
+        ConfigError: if the encoder is not supported.
     """
-    check_encoder_type(config.model_type)
-    config = copy.deepcopy(config)
-    return WhisperClipEncoder(config) if config.model_type == "whisper" else WaveformEncoder(config)
+    return encoder_class(config.model_type)(copy.deepcopy(config))
 
 
-def encoder_shape(config) -> tuple[int, int]:
-    """How many hidden states an encoder has (its layers and the one before them), and how wide they are."""
-    return config.num_hidden_layers + 1, config.d_model if config.model_type == "whisper" else config.hidden_size
-
-
-def minimum_samples(config) -> int:
-    """The receptive field: how many samples an encoder needs for one frame."""
-    if config.model_type == "whisper":
-        return 400  # one window of the log-mel transform
-    samples = 1
+def _receptive_field(config: PreTrainedConfig, frames: int) -> int:
+    """How many samples the convolutions of an encoder of waveforms need for a number of frames."""
+    samples = frames
     for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
         samples = (samples - 1) * stride + kernel
     return samples
 
 
 def open_checkpoint(from_pretrained: Callable[..., Any], name_or_path: str, *args, **options) -> Any:
-    """Calls a `from_pretrained` of Transformers; where there is nothing that it can read, one error says so.
+    """Calls a `from_pretrained` of Transformers, and raises one error of ours where there is nothing that it can read.
 
     Raises:
         CheckpointError: if a file is missing or truncated, or the name is not known on the Hub.
@@ -259,23 +380,27 @@ def open_checkpoint(from_pretrained: Callable[..., Any], name_or_path: str, *arg
         ) from error
 
 
-def load_encoder_config(name_or_path: str, **hub_options):
+def load_encoder_config(name_or_path: str, **hub_options) -> PreTrainedConfig:
     """The config of a published or saved encoder.
 
+    Args:
+        name_or_path (`str`): a folder or Hub name.
+        hub_options: passed to `from_pretrained`, such as `revision` or `token`.
+
     Raises:
-        CheckpointError: if there is none at that name or folder.
-        ConfigError: if it is not an encoder that the seam knows.
+        CheckpointError: if there is no config at that name or in that folder.
+        ConfigError: if the encoder is not supported.
     """
     try:
         config = AutoConfig.from_pretrained(name_or_path, **hub_options)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"no encoder could be opened at {str(name_or_path)!r} ({reason}): give a folder written by save_pretrained, "
-            "or a name on the Hub that can be reached from here"
+            f"no encoder could be opened at {str(name_or_path)!r} ({reason}): give a folder written by "
+            "save_pretrained, or a name on the Hub that can be reached from here"
         ) from error
-    check_encoder_type(config.model_type)
-    # It would be saved with the model: a folder of this machine.
+    encoder_class(config.model_type)
+    # This would be saved with the model, and it may be a folder of this machine.
     config.name_or_path = ""
     return config
 
@@ -287,19 +412,15 @@ def load_encoder_weights(encoder: SpeechEncoder, name_or_path: str, **hub_option
         encoder ([`SpeechEncoder`]): built from the config at the same place.
         name_or_path (`str`): a checkpoint of the bare encoder or of any model around it, such as `ForCTC` or
             `ForPreTraining`; for Whisper also a complete model.
+        hub_options: passed to `from_pretrained`, such as `revision` or `token`.
 
     Raises:
         CheckpointError: if the file cannot be read, or a weight of the encoder is missing there or has another shape.
     """
-    # Weights of another shape are reported below, by name, instead of raised.
+    # With `ignore_mismatched_sizes`, weights of another shape are reported below, by name, instead of raised.
     options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True, **hub_options}
-    if isinstance(encoder, WhisperClipEncoder):
-        # A Whisper checkpoint names the encoder's weights model.encoder.*, or encoder.* when saved without its head.
-        names = {r"^(model\.)?encoder\.": ""}
-        source, info = open_checkpoint(WhisperEncoder.from_pretrained, name_or_path, key_mapping=names, **options)
-    else:
-        source, info = open_checkpoint(AutoModel.from_pretrained, name_or_path, **options)
-    absent = sorted(set(info["missing_keys"]) - _MAY_BE_ABSENT)
+    source, info = encoder.open_model(name_or_path, **options)
+    absent = sorted(set(info["missing_keys"]) - encoder.may_be_absent)
     unfit = sorted(str(key[0]) for key in info["mismatched_keys"])
     if absent or unfit:
         raise CheckpointError(

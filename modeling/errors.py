@@ -1,4 +1,4 @@
-"""What paravox raises on bad input: one sentence that says what was found, where, what was expected and what to do."""
+"""The errors of paravox: one sentence each that says what was found, where, what was expected and what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -13,7 +13,7 @@ class AudioError(ParavoxError):
 
 
 class CorpusError(ParavoxError):
-    """A corpus whose files, labels or splits do not fit. The message lists every sort of fault with its first examples."""
+    """A corpus whose files, labels or splits do not fit. The message lists each fault with its first examples."""
 
 
 class ConfigError(ParavoxError):
@@ -34,7 +34,7 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "", otherwise: s
     Args:
         name (`str`): what was given.
         known (iterable of `str`): what would have been possible.
-        prefix (`str`, *optional*): put before the nearest name, such as `--` for options.
+        prefix (`str`, *optional*): printed before the nearest name, such as `--` for options.
         otherwise (`str`, *optional*): the advice if no name is near; by default the known names.
     """
     names = [str(one) for one in known]

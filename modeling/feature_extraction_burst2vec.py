@@ -1,27 +1,25 @@
 """From recordings to what the encoder of a Burst2Vec model takes."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import AutoFeatureExtractor, BatchFeature, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+from transformers import AutoFeatureExtractor, BatchFeature, PreTrainedConfig
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
-from .audio import load_audio
-from .encoders import load_encoder_config, minimum_samples
+from .audio import AudioSource, load_audio
+from .encoders import ENCODER_CLASSES, encoder_class, load_encoder_config
 from .errors import AudioError, CheckpointError, ConfigError
 
-_FRONT_ENDS = {
-    "Wav2Vec2FeatureExtractor": Wav2Vec2FeatureExtractor,
-    "WhisperFeatureExtractor": WhisperFeatureExtractor,
-}
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class Burst2VecFeatureExtractor(FeatureExtractionMixin):
-    """Decodes, resamples, levels and normalises clips, and pads them to the longest of their batch, never further.
+    """Decodes, resamples, levels and normalises clips, and pads them to the longest clip of their batch, never further.
 
-    Each clip is normalised (or turned into log-mel frames) alone, before padding, so that what it gives does not depend
-    on its batch.
+    Each clip is normalised (or turned into log-mel frames) alone, before padding, so that its features do not depend on
+    its batch.
 
     Args:
         front_end (`dict`): the encoder's own feature extractor, as its `to_dict()` gives it.
@@ -33,7 +31,7 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         max_seconds (`float`, *optional*): a longer clip is an error.
 
     Raises:
-        ConfigError: if the front end is of a kind that no supported encoder has.
+        ConfigError: if no supported encoder has such a front end.
     """
 
     def __init__(
@@ -44,21 +42,20 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         max_seconds: float | None = None,
         **kwargs,
     ) -> None:
-        kind = front_end.get("feature_extractor_type")
-        if kind not in _FRONT_ENDS:
-            raise ConfigError(f"front end {kind!r} is not supported: use {' or '.join(_FRONT_ENDS)}")
+        name = front_end.get("feature_extractor_type")
+        known = {encoder.front_end_class.__name__: encoder.front_end_class for encoder in ENCODER_CLASSES.values()}
+        if name not in known:
+            raise ConfigError(f"front end {name!r} is not supported: use {' or '.join(known)}")
         self.front_end = dict(front_end)
         self.minimum_samples = minimum_samples
         self.target_rms_db = target_rms_db
         self.max_seconds = max_seconds
         super().__init__(**kwargs)
-        self._encoder_extractor = _FRONT_ENDS[kind].from_dict(front_end)
+        self._encoder_extractor = known[name].from_dict(front_end)
         self.sampling_rate = self._encoder_extractor.sampling_rate
 
     @classmethod
-    def from_encoder(
-        cls, name_or_path: str, hub_options: dict[str, Any] | None = None, **settings
-    ) -> "Burst2VecFeatureExtractor":
+    def from_encoder(cls, name_or_path: str, hub_options: dict[str, Any] | None = None, **settings) -> "Self":
         """The feature extractor for a pre-trained encoder, from the settings saved beside it.
 
         Args:
@@ -67,7 +64,7 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
             settings: `target_rms_db`, `max_seconds`.
 
         Raises:
-            CheckpointError: if no encoder, or no `preprocessor_config.json`, is there.
+            CheckpointError: if there is no encoder, or no `preprocessor_config.json` beside it.
         """
         hub_options = hub_options or {}
         config = load_encoder_config(name_or_path, **hub_options)
@@ -75,31 +72,27 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
             front_end = AutoFeatureExtractor.from_pretrained(name_or_path, **hub_options)
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"encoder {str(name_or_path)!r} has no preprocessor_config.json, which says how its input is normalised: "
-                "save its feature extractor beside it with save_pretrained"
+                f"encoder {str(name_or_path)!r} has no preprocessor_config.json, which says how its input is "
+                "normalised: save its feature extractor beside it with save_pretrained"
             ) from error
         return cls._for_front_end(front_end, config, settings)
 
     @classmethod
-    def for_config(cls, encoder_config, **settings) -> "Burst2VecFeatureExtractor":
-        """The feature extractor for an encoder with random weights: its architecture's usual front end.
+    def for_config(cls, encoder_config: PreTrainedConfig, **settings) -> "Self":
+        """The feature extractor for an encoder with random weights: the usual front end of its architecture.
 
         Args:
-            encoder_config ([`PreTrainedConfig`]): of wav2vec 2.0, HuBERT, WavLM or Whisper.
+            encoder_config ([`PreTrainedConfig`]): of a supported encoder.
             settings: `target_rms_db`, `max_seconds`.
         """
-        if encoder_config.model_type == "whisper":
-            front_end = WhisperFeatureExtractor(feature_size=encoder_config.num_mel_bins)
-        else:
-            front_end = Wav2Vec2FeatureExtractor(do_normalize=True)
+        front_end = encoder_class(encoder_config.model_type).new_front_end(encoder_config)
         return cls._for_front_end(front_end, encoder_config, settings)
 
     @classmethod
-    def _for_front_end(cls, front_end, encoder_config, settings: dict[str, Any]) -> "Burst2VecFeatureExtractor":
-        if isinstance(front_end, WhisperFeatureExtractor):
-            # Whisper has positions for so many frames and no more.
-            settings = {"max_seconds": float(front_end.chunk_length), **settings}
-        return cls(front_end.to_dict(), minimum_samples=minimum_samples(encoder_config), **settings)
+    def _for_front_end(cls, front_end: Any, encoder_config: PreTrainedConfig, settings: dict[str, Any]) -> "Self":
+        encoder = encoder_class(encoder_config.model_type)
+        limit = {"max_seconds": encoder.longest_seconds(front_end)}
+        return cls(front_end.to_dict(), minimum_samples=encoder.minimum_samples(encoder_config), **limit | settings)
 
     @property
     def model_input_names(self) -> list[str]:
@@ -107,7 +100,7 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
 
     @property
     def input_settings(self) -> dict[str, Any]:
-        """What a clip's features depend on, by name: where these are equal, two feature extractors give the same."""
+        """The settings that a clip's features depend on, by name: where these are equal, the features are."""
         stock = self._encoder_extractor
         names = ("sampling_rate", "do_normalize", "hop_length", "n_fft", "dither", "padding_value")
         settings = {name: getattr(stock, name, None) for name in names}
@@ -117,8 +110,8 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         """Turns one clip or a list of clips into a batch.
 
         Args:
-            clips: a clip or a list of clips, each a path, bytes, a file object, `(array, rate)`, a dict with `array` and
-                `sampling_rate` or with `bytes` and `path`, or, with `sampling_rate`, an array of samples.
+            clips: a clip or a list of clips, each a path, bytes, a file object, `(array, rate)`, a dict with `array`
+                and `sampling_rate` or with `bytes` and `path`, or, with `sampling_rate`, an array of samples.
             sampling_rate (`int`, *optional*): in hertz, of the clips that are bare arrays.
             return_tensors (`str`, *optional*): `"pt"` or `"np"`.
 
@@ -134,19 +127,22 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         if not clips:
             raise AudioError("an empty list holds no clip: give at least one")
         features = [self._clip_features(self.load(clip, sampling_rate)) for clip in clips]
-        name, mask_name = self.model_input_names
-        longest = max(clip.shape[-1] for clip in features)
-        batch = np.full(
-            (len(features), *features[0].shape[:-1], longest), self._encoder_extractor.padding_value, np.float32
-        )
-        mask = np.zeros((len(features), longest), np.int64)
-        for row, clip in enumerate(features):
-            batch[row, ..., : clip.shape[-1]] = clip
-            mask[row, : clip.shape[-1]] = 1
-        return BatchFeature({name: batch, mask_name: mask}, tensor_type=return_tensors)
+        batch, mask = pad_features(features, self._encoder_extractor.padding_value)
+        return BatchFeature(dict(zip(self.model_input_names, (batch, mask), strict=True)), tensor_type=return_tensors)
 
-    def load(self, clip: Any, sampling_rate: int | None = None) -> np.ndarray:
-        """One clip as mono float32 samples at the encoder's rate, levelled, but not yet normalised."""
+    def load(self, clip: AudioSource | np.ndarray, sampling_rate: int | None = None) -> np.ndarray:
+        """One clip as mono samples at the encoder's rate, levelled, but not yet normalised.
+
+        Args:
+            clip: as for a call of the feature extractor.
+            sampling_rate (`int`, *optional*): in hertz, of a clip that is a bare array.
+
+        Returns:
+            `np.ndarray` of shape `(samples,)`, float32.
+
+        Raises:
+            AudioError: if the clip cannot be used or is longer than `max_seconds`.
+        """
         if isinstance(clip, np.ndarray) and sampling_rate is not None:
             clip = (clip, sampling_rate)
         samples = load_audio(clip, self.sampling_rate, self.target_rms_db)
@@ -170,6 +166,26 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         for derived in ("_encoder_extractor", "sampling_rate"):
             output.pop(derived, None)
         return output
+
+
+def pad_features(features: list[np.ndarray], padding_value: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Joins the features of several clips into a batch, padded at their end to the longest of them.
+
+    Args:
+        features (list of `np.ndarray` of shape `(samples,)` or `(mel bins, frames)`): one per clip, at least one; only
+            the last dimension may differ.
+        padding_value (`float`, *optional*, defaults to 0): what the padding is filled with.
+
+    Returns:
+        The batch `(clips, samples)` or `(clips, mel bins, frames)`, float32, and its mask `(clips, samples or frames)`,
+        int64: 1 where the batch is real, 0 where it is padding.
+    """
+    lengths = np.array([clip.shape[-1] for clip in features])
+    batch = np.full((len(features), *features[0].shape[:-1], lengths.max()), padding_value, np.float32)
+    for row, clip in enumerate(features):
+        batch[row, ..., : clip.shape[-1]] = clip
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    return batch, mask.astype(np.int64)
 
 
 Burst2VecFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")

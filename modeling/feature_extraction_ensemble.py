@@ -1,6 +1,6 @@
 """From recordings to what all encoders of an ensemble take."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from transformers import BatchFeature
@@ -10,21 +10,26 @@ from .encoders import open_checkpoint
 from .errors import ConfigError
 from .feature_extraction_burst2vec import Burst2VecFeatureExtractor
 
-# The two kinds of input, by the name under which an encoder takes them.
-_KINDS = {"waveform": "input_values", "log_mel": "input_features"}
+if TYPE_CHECKING:
+    from typing import Self
+
+# The name under which an encoder takes its input, per sort of input.
+_INPUT_NAMES = {"waveform": "input_values", "log_mel": "input_features"}
 _FIELDS = ("front_end", "minimum_samples", "target_rms_db", "max_seconds")
 
 
 class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
-    """Decodes a clip once and makes of it the input of every member, one for all members that take the same kind.
+    """Decodes each clip once and prepares it for every member: once for all members that take waveforms, and once for
+    all that take log-mel frames.
 
     Args:
-        waveform ([`Burst2VecFeatureExtractor`] or `dict` of its arguments, *optional*): for the members with wav2vec
-            2.0, HuBERT or WavLM.
-        log_mel ([`Burst2VecFeatureExtractor`] or `dict` of its arguments, *optional*): for those with Whisper.
+        waveform ([`Burst2VecFeatureExtractor`] or `dict` of its arguments, *optional*): for the members whose encoder
+            takes waveforms.
+        log_mel ([`Burst2VecFeatureExtractor`] or `dict` of its arguments, *optional*): for the members whose encoder
+            takes log-mel frames.
 
     Raises:
-        ConfigError: if both are missing, one gives the other's kind of input, or their sampling rates differ.
+        ConfigError: if both are missing, one of them gives the input of the other, or their sampling rates differ.
     """
 
     def __init__(
@@ -37,22 +42,20 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
         self.log_mel = _parse("log_mel", log_mel)
         given = self._given
         if not given:
-            raise ConfigError(f"an ensemble's feature extractor holds nothing: give {' or '.join(_KINDS)}, or both")
+            raise ConfigError(f"an ensemble's feature extractor is empty: give {' or '.join(_INPUT_NAMES)}, or both")
         rates = {extractor.sampling_rate for extractor in given}
         if len(rates) > 1:
             raise ConfigError(
-                f"waveform is at {self.waveform.sampling_rate} Hz and log_mel at {self.log_mel.sampling_rate} Hz, but a clip "
-                "is decoded once: take members of the same sampling rate"
+                f"waveform is at {self.waveform.sampling_rate} Hz and log_mel at {self.log_mel.sampling_rate} Hz, but "
+                "a clip is decoded only once: take members of the same sampling rate"
             )
         limits = [extractor.max_seconds for extractor in given if extractor.max_seconds is not None]
-        # Reads for both, at no level, because theirs may differ.
+        # It reads for both, and sets no level because theirs may differ.
         self._reader = Burst2VecFeatureExtractor(given[0].front_end, max_seconds=min(limits, default=None))
         super().__init__(**kwargs)
 
     @classmethod
-    def from_members(
-        cls, names_or_paths: list[str], hub_options: dict[str, Any] | None = None
-    ) -> "Burst2VecEnsembleFeatureExtractor":
+    def from_members(cls, names_or_paths: list[str], hub_options: dict[str, Any] | None = None) -> "Self":
         """The feature extractor for an ensemble of saved models.
 
         Args:
@@ -61,7 +64,7 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
 
         Raises:
             CheckpointError: if one cannot be opened.
-            ConfigError: if two take the same kind of input differently.
+            ConfigError: if two of them prepare the same input differently.
         """
         options = hub_options or {}
         extractors = [
@@ -70,24 +73,22 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
         return cls.joined([str(name) for name in names_or_paths], extractors)
 
     @classmethod
-    def joined(
-        cls, names: list[str], extractors: list[Burst2VecFeatureExtractor]
-    ) -> "Burst2VecEnsembleFeatureExtractor":
-        """One feature extractor for several: of their `max_seconds` the smallest holds, of `minimum_samples` the largest.
+    def joined(cls, names: list[str], extractors: list[Burst2VecFeatureExtractor]) -> "Self":
+        """One feature extractor for several: it keeps their smallest `max_seconds` and their largest `minimum_samples`.
 
         Args:
-            names (list of `str`): of the members, for the messages.
-            extractors (list of [`Burst2VecFeatureExtractor`]): as many.
+            names (list of `str`): the members' names, for messages.
+            extractors (list of [`Burst2VecFeatureExtractor`]): one per name.
 
         Raises:
-            ConfigError: if two take the same kind of input, but at another rate or level, or otherwise prepared.
+            ConfigError: if two give the same input, but from another sampling rate, level or other setting.
         """
         members = list(zip(names, extractors, strict=True))
         alike = {
-            kind: [(name, extractor) for name, extractor in members if extractor.model_input_names[0] == input_name]
-            for kind, input_name in _KINDS.items()
+            field: [(name, extractor) for name, extractor in members if extractor.model_input_names[0] == input_name]
+            for field, input_name in _INPUT_NAMES.items()
         }
-        return cls(**{kind: _join(takers) for kind, takers in alike.items() if takers})
+        return cls(**{field: _join(some) for field, some in alike.items() if some})
 
     @property
     def _given(self) -> list[Burst2VecFeatureExtractor]:
@@ -100,7 +101,7 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
 
     @property
     def max_seconds(self) -> float | None:
-        """A longer clip is an error: the smallest of the members' limits."""
+        """The smallest of the members' limits; a longer clip is an error."""
         return self._reader.max_seconds
 
     @property
@@ -119,8 +120,8 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
 
         Returns:
             [`BatchFeature`] with `input_values` `(batch, samples)` or `input_features` `(batch, mel bins, frames)`, and
-            `attention_mask` `(batch, samples or frames)`; where the members need both, `attention_mask` is of
-            `input_values` and `feature_attention_mask` `(batch, frames)` of `input_features`.
+            `attention_mask` `(batch, samples or frames)`. Where the members need both, `attention_mask` belongs to
+            `input_values`, and `feature_attention_mask` `(batch, frames)` to `input_features`.
 
         Raises:
             AudioError: if a clip cannot be used or is longer than `max_seconds`.
@@ -134,30 +135,35 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
         return BatchFeature(dict(zip(self.model_input_names, values, strict=True)))
 
     def load(self, clip: Any, sampling_rate: int | None = None) -> np.ndarray:
-        """One clip as mono float32 samples at the encoders' rate, neither levelled nor normalised yet."""
+        """One clip as mono samples `(samples,)`, float32, at the encoders' rate, not yet levelled or normalised.
+
+        Raises:
+            AudioError: if the clip cannot be used or is longer than `max_seconds`.
+        """
         return self._reader.load(clip, sampling_rate)
 
     def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()
         del output["_reader"]
-        for kind in _KINDS:
-            extractor = output[kind]
-            output[kind] = extractor and {name: getattr(extractor, name) for name in _FIELDS}
+        for field in _INPUT_NAMES:
+            extractor = output[field]
+            output[field] = extractor and {name: getattr(extractor, name) for name in _FIELDS}
         return output
 
 
-def _parse(kind: str, given: Burst2VecFeatureExtractor | dict[str, Any] | None) -> Burst2VecFeatureExtractor | None:
+def _parse(field: str, given: Burst2VecFeatureExtractor | dict[str, Any] | None) -> Burst2VecFeatureExtractor | None:
     extractor = Burst2VecFeatureExtractor(**given) if isinstance(given, dict) else given
-    if extractor is not None and extractor.model_input_names[0] != _KINDS[kind]:
+    if extractor is not None and extractor.model_input_names[0] != _INPUT_NAMES[field]:
         raise ConfigError(
-            f"{kind} holds a feature extractor that gives {extractor.model_input_names[0]}, not {_KINDS[kind]}: exchange it"
+            f"{field} is a feature extractor that gives {extractor.model_input_names[0]}, not {_INPUT_NAMES[field]}: "
+            f"swap {' and '.join(_INPUT_NAMES)}"
         )
     return extractor
 
 
-def _join(takers: list[tuple[str, Burst2VecFeatureExtractor]]) -> Burst2VecFeatureExtractor:
-    first_name, first = takers[0]
-    for name, other in takers[1:]:
+def _join(members: list[tuple[str, Burst2VecFeatureExtractor]]) -> Burst2VecFeatureExtractor:
+    first_name, first = members[0]
+    for name, other in members[1:]:
         differing = [key for key, value in first.input_settings.items() if other.input_settings[key] != value]
         if differing:
             key = differing[0]
@@ -166,10 +172,10 @@ def _join(takers: list[tuple[str, Burst2VecFeatureExtractor]]) -> Burst2VecFeatu
                 f"{first.input_settings[key]!r} and {other.input_settings[key]!r}: leave one out, or average their "
                 "predictions instead"
             )
-    limits = [extractor.max_seconds for _, extractor in takers if extractor.max_seconds is not None]
+    limits = [extractor.max_seconds for _, extractor in members if extractor.max_seconds is not None]
     return Burst2VecFeatureExtractor(
         first.front_end,
-        minimum_samples=max(extractor.minimum_samples for _, extractor in takers),
+        minimum_samples=max(extractor.minimum_samples for _, extractor in members),
         target_rms_db=first.target_rms_db,
         max_seconds=min(limits, default=None),
     )

@@ -1,4 +1,4 @@
-"""The gradient reversal layer: what lies before it learns to make worse what lies behind it."""
+"""The gradient reversal layer: the layers before it learn the opposite of what the layers after it learn."""
 
 import torch
 
@@ -14,12 +14,12 @@ class _GradientReversal(torch.autograd.Function):
 
 
 def reverse_gradient(values: torch.Tensor) -> torch.Tensor:
-    """Passes values through unchanged and their gradient with the opposite sign (Burst2Vec, section 3.4).
+    """Returns values unchanged, and reverses the sign of their gradient (Burst2Vec, section 3.4).
 
     Args:
-        values (`torch.Tensor` of any shape): what a discriminator or a head sees.
+        values (`torch.Tensor` of any shape): the input of a discriminator or a head.
 
     Returns:
-        `torch.Tensor`: the same values; in the backward pass the gradient is multiplied by -1.
+        `torch.Tensor`: the same values. In the backward pass, the gradient is multiplied by -1.
     """
     return _GradientReversal.apply(values)

@@ -1,7 +1,7 @@
-"""The loss of each kind of task, over the labels of a batch that are known.
+"""The loss of each kind of task, computed on the known labels of a batch.
 
-An unknown label is NaN (intensities, scalars) or -100 (classes) and takes no part. A batch without a known label gives
-a loss of zero that still has a graph, so that a training step on it is a step of zero rather than an error.
+An unknown label is NaN (intensities, scalars) or -100 (classes), and is left out. A batch without a known label gives a
+loss of zero that still has a graph, so that a training step on it changes nothing instead of failing.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ UNKNOWN_CLASS = -100
 
 
 def at_least_float32(values: torch.Tensor) -> torch.Tensor:
-    """Half precision widened to float32; float32 and float64 as they are."""
+    """Converts half precision to float32, and returns float32 and float64 unchanged."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
@@ -24,7 +24,7 @@ def partly_known(labels: Any) -> Any:
     """Which clips have at least one known label of a task.
 
     Args:
-        labels (`torch.Tensor` or `np.ndarray` of shape `(clips, ...)`): class indices as whole numbers, anything else as
+        labels (`torch.Tensor` or `np.ndarray` of shape `(clips, ...)`): class indices as integers, all other labels as
             floats.
 
     Returns:
@@ -34,23 +34,23 @@ def partly_known(labels: Any) -> Any:
 
 
 def fully_known(labels: Any) -> Any:
-    """Which clips have all their labels of a task known; arguments and result as in [`partly_known`]."""
+    """Which clips have all their labels of a task known. Argument and result are as in [`partly_known`]."""
     return _known(labels).all(1)
 
 
 def _known(labels: Any) -> Any:
-    """`(clips, labels)`, true where a label is known: NaN alone differs from itself."""
+    """Booleans `(clips, labels)`, true where a label is known. NaN is the only value that differs from itself."""
     is_float = "float" in str(labels.dtype)
     return (labels == labels if is_float else labels != UNKNOWN_CLASS).reshape(len(labels), -1)
 
 
 def task_loss(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The loss of one task on what its head gave, before any clipping.
+    """The loss of one task on the outputs of its head, before any clipping.
 
     Args:
         task ([`Task`]): its kind, loss and range.
-        logits (`torch.Tensor` of shape `(batch, task.outputs)`): intensities in 0..1, a scalar on the scale where its
-            range is 0..1, or class logits.
+        logits (`torch.Tensor` of shape `(batch, task.outputs)`): intensities in 0..1, a scalar whose range is scaled to
+            0..1, or class logits.
         labels (`torch.Tensor`): intensities `(batch, outputs)` in 0..1, a scalar `(batch,)` in its unit, or class
             indices `(batch,)`.
 
@@ -69,16 +69,16 @@ def task_loss(task: Task, logits: torch.Tensor, labels: torch.Tensor) -> torch.T
 def ccc_loss(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """One minus the concordance correlation coefficient, averaged over the columns (Burst2Vec, equations 1 and 2).
 
-    `CCC = 2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2)` per column over the batch, with population
-    variances.
+    Per column over the batch, with population variances:
+    `CCC = 2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2)`.
 
     Args:
         predictions (`torch.Tensor` of shape `(batch, columns)`): any range.
         labels (`torch.Tensor` of shape `(batch, columns)`): NaN where unknown.
 
     Returns:
-        `torch.Tensor`: in 0..2. A constant column counts as CCC 0 and its gradient is finite. Columns with fewer than
-        two known labels are left out; if none is left, the loss is zero.
+        `torch.Tensor`: a scalar in 0..2. A constant column counts as CCC 0 and has a finite gradient. Columns with
+        fewer than two known labels are left out; if no column remains, the loss is zero.
     """
     known = ~torch.isnan(labels)
     counts = known.sum(dim=0).clamp(min=1)
@@ -91,7 +91,7 @@ def ccc_loss(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     predictions_variance = predictions_centred.square().sum(dim=0) / counts
     labels_variance = labels_centred.square().sum(dim=0) / counts
     spread = predictions_variance + labels_variance + (predictions_mean - labels_mean).square()
-    # Rounding can leave a constant column a spread of its own, in which it would agree with itself.
+    # Rounding can give a constant column of labels a small variance, with which it could reach a CCC above 0.
     labels_vary = torch.where(known, labels, -torch.inf).amax(dim=0) > torch.where(known, labels, torch.inf).amin(dim=0)
     ccc = 2 * torch.where(labels_vary, covariance, 0.0) / torch.where(spread > 0, spread, 1.0)  # (columns,)
     enough = known.sum(dim=0) >= 2
@@ -99,7 +99,7 @@ def ccc_loss(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def mae_loss(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean absolute error over the known labels (Burst2Vec, equation 3); zero where there is none.
+    """The mean absolute error over the known labels (Burst2Vec, equation 3); zero where there is none.
 
     Args:
         predictions (`torch.Tensor` of shape `(batch, columns)`).
@@ -110,7 +110,7 @@ def mae_loss(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def mse_loss(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean squared error over the known labels; zero where there is none. Arguments as in [`mae_loss`]."""
+    """The mean squared error over the known labels; zero where there is none. The arguments are as in [`mae_loss`]."""
     known = ~torch.isnan(labels)
     return _mean_where((predictions - torch.where(known, labels, 0.0)).square(), known)
 
@@ -118,13 +118,13 @@ def mse_loss(predictions: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def cross_entropy_loss(
     logits: torch.Tensor, labels: torch.Tensor, class_weights: Sequence[float] | None = None
 ) -> torch.Tensor:
-    """Cross-entropy over the clips whose class is known (Burst2Vec, equations 4 and 6); zero where there is none.
+    """The cross-entropy over the clips whose class is known (Burst2Vec, equations 4 and 6); zero where there is none.
 
     Args:
         logits (`torch.Tensor` of shape `(batch, classes)`).
         labels (`torch.LongTensor` of shape `(batch,)`): -100 where unknown.
         class_weights (sequence of `float`, *optional*): how much a clip of each class counts. The loss is the weighted
-            mean, so that their scale does not matter.
+            mean, so the scale of the weights does not matter.
     """
     logits = at_least_float32(logits)
     per_clip = nn.functional.cross_entropy(logits, labels, ignore_index=UNKNOWN_CLASS, reduction="none")

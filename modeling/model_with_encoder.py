@@ -1,6 +1,6 @@
-"""What every model around a pre-trained encoder shares: where it starts from, freezing, pooling over time."""
+"""What all models around a pre-trained encoder share: the start from its weights, freezing, and pooling over time."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -10,9 +10,12 @@ from .pooling import masked_mean
 from .strict_loading import StrictlyLoadedModel
 from .tasks import Task
 
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class ModelWithEncoder(StrictlyLoadedModel):
-    """A model with an `encoder` of the seam, to be derived from."""
+    """The base class of models with a [`SpeechEncoder`] as their `encoder`."""
 
     made_from = "to start from its encoder use {}.from_encoder"
     supports_gradient_checkpointing = True
@@ -32,20 +35,20 @@ class ModelWithEncoder(StrictlyLoadedModel):
         hub_options: dict[str, Any] | None = None,
         encoder_settings: dict[str, Any] | None = None,
         **settings,
-    ) -> "ModelWithEncoder":
-        """A model with a pre-trained encoder and new layers on it.
+    ) -> "Self":
+        """A model with a pre-trained encoder and new layers on top of it.
 
         Args:
             name_or_path (`str`): a folder or Hub name of wav2vec 2.0, HuBERT, WavLM or Whisper, with or without a head.
-            tasks (list): what to predict.
+            tasks (list of [`Task`] or `dict`): what to predict.
             hub_options (`dict`, *optional*): passed to `from_pretrained`, such as `revision` or `token`.
             encoder_settings (`dict`, *optional*): fields of the encoder's own config to change, such as
                 `{"dropout": 0.1, "apply_spec_augment": True}`.
             settings: further fields of the model's config.
 
         Raises:
-            CheckpointError: if there is no encoder at that place or a weight of it is missing.
-            ConfigError: if the settings do not fit.
+            CheckpointError: if there is no encoder at that place, or one of its weights is missing.
+            ConfigError: if a setting is unknown or does not fit.
         """
         hub_options = hub_options or {}
         encoder_config = load_encoder_config(name_or_path, **hub_options)
@@ -57,20 +60,20 @@ class ModelWithEncoder(StrictlyLoadedModel):
                 )
             setattr(encoder_config, key, value)
         if settings.get("layer_weights") and hasattr(encoder_config, "layerdrop"):
-            encoder_config.layerdrop = 0.0  # a layer that was skipped has no state to weigh
+            encoder_config.layerdrop = 0.0  # a layer that was skipped would have no state to weigh
         model = cls(cls.config_class(encoder=encoder_config, tasks=tasks, **settings))
         load_encoder_weights(model.encoder, name_or_path, **hub_options)
         return model
 
     def freeze_encoder(self, trainable_layers: int = 0) -> None:
-        """Stops the encoder from learning, all of it or all but its top layers.
+        """Stops the encoder from learning: all of it, or all but its top layers.
 
         Args:
-            trainable_layers (`int`, *optional*, defaults to 0): how many of the top layers go on learning, with the norm
-                behind them. With 0, the encoder also stays in evaluation mode, so that its outputs are constant.
+            trainable_layers (`int`, *optional*, defaults to 0): how many of the top layers go on learning, with the
+                norm after them. With 0, the encoder also stays in evaluation mode, so that its outputs are constant.
 
         Raises:
-            ConfigError: if there are not that many layers.
+            ConfigError: if the encoder has fewer layers.
         """
         layers = self.encoder.layers
         if not 0 <= trainable_layers <= len(layers):
@@ -87,9 +90,9 @@ class ModelWithEncoder(StrictlyLoadedModel):
 
     @property
     def frozen_lower_layers(self) -> int | None:
-        """How many of the encoder's layers, from the first one up, have nothing in or below them that learns.
+        """How many of the encoder's layers are frozen, counted from the first one up, together with all below them.
 
-        0 where only the front end below the first layer is frozen, None where that learns too.
+        This is 0 where only the front end below the first layer is frozen, and None where the front end learns too.
         """
         layers = [list(layer.parameters()) for layer in self.encoder.layers]
         norm = self.encoder.output_norm
@@ -104,7 +107,7 @@ class ModelWithEncoder(StrictlyLoadedModel):
         """Whether no weight of the encoder learns."""
         return not any(parameter.requires_grad for parameter in self.encoder.parameters())
 
-    def train(self, mode: bool = True) -> "ModelWithEncoder":
+    def train(self, mode: bool = True) -> "Self":
         super().train(mode)
         if mode and self.encoder_is_frozen:
             self.encoder.eval()
@@ -112,7 +115,7 @@ class ModelWithEncoder(StrictlyLoadedModel):
 
     @property
     def pools_every_layer(self) -> bool:
-        """Whether the model looks at all the encoder's layers, or at the last one alone."""
+        """Whether the model uses all of the encoder's layers, rather than the last one alone."""
         return False
 
     def pool(
@@ -124,13 +127,13 @@ class ModelWithEncoder(StrictlyLoadedModel):
         lower_states: torch.Tensor | None = None,
         lower_pooled_states: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The encoder's states, averaged over the real frames of each clip; arguments as in `forward`.
+        """The encoder's states, averaged over the real frames of each clip. The arguments are as in `forward`.
 
         Returns:
             `torch.Tensor` of shape `(batch, layers, hidden)`: every layer, or the last one alone.
 
         Raises:
-            ConfigError: if there is no input of the encoder's kind.
+            ConfigError: if the input that the encoder takes is missing.
         """
         if lower_states is not None:
             return self._pool_upper_layers(lower_states, attention_mask.bool(), lower_pooled_states)
@@ -146,14 +149,14 @@ class ModelWithEncoder(StrictlyLoadedModel):
         input_features: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """One pass of the encoder; arguments as in `forward`.
+        """Runs the encoder once. The arguments are as in `forward`.
 
         Returns:
-            The layers that the model looks at, each `(batch, frames, hidden)`, and which frames are real
+            The layers that the model uses, each `(batch, frames, hidden)`, and which frames are real
             `(batch, frames)`.
 
         Raises:
-            ConfigError: if there is no input of the encoder's kind.
+            ConfigError: if the input that the encoder takes is missing.
         """
         inputs = input_values if self.main_input_name == "input_values" else input_features
         if inputs is None:
@@ -173,7 +176,9 @@ class ModelWithEncoder(StrictlyLoadedModel):
     ) -> torch.Tensor:
         lower_layers = self.frozen_lower_layers
         if lower_layers is None:
-            raise ConfigError("lower_states come from a frozen front end, but this model's learns: freeze it first")
+            raise ConfigError(
+                "lower_states need a frozen front end, but this model's front end learns: freeze it first"
+            )
         layers = self.encoder.upper_states(lower_states, frame_mask, lower_layers)
         if not self.pools_every_layer:
             return masked_mean(layers[-1], frame_mask).unsqueeze(1)
@@ -181,8 +186,8 @@ class ModelWithEncoder(StrictlyLoadedModel):
         return torch.cat([lower_pooled_states, upper], dim=1)
 
     def check_labels(self, task: str | None, labels: dict[str, torch.Tensor]) -> None:
-        """Raises [`ConfigError`] where labels come without one of the model's tasks, or not those of it."""
+        """Raises [`ConfigError`] where the task is not one of the model's, or its labels are missing."""
         if task not in self.tasks or task not in labels:
             raise ConfigError(
-                f"task {task!r} with labels of {sorted(labels)}: name one of {list(self.tasks)} and its labels"
+                f"task {task!r} with labels of {sorted(labels)}: give one of {list(self.tasks)} and its labels"
             )

@@ -1,4 +1,7 @@
-"""Burst2Vec: an encoder, a shared and task-specific representations, debiased against each other (sections 3.1 to 3.4)."""
+"""Burst2Vec: an encoder with one shared and one specific representation per task, debiased against each other.
+
+The paper describes the model in sections 3.1 to 3.4; the numbers of equations are those of the paper.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from torch import nn
 from transformers.utils import ModelOutput
 
 from .configuration_burst2vec import Burst2VecConfig
-from .encoders import build_encoder, encoder_shape
+from .encoders import build_encoder
 from .gradient_reversal import reverse_gradient
 from .losses import UNKNOWN_CLASS, at_least_float32, cross_entropy_loss, partly_known, task_loss
 from .model_with_encoder import ModelWithEncoder
@@ -19,18 +22,19 @@ from .tasks import Task, parse_tasks
 
 @dataclass
 class Burst2VecOutput(ModelOutput):
-    """What [`Burst2VecForMultiTask`] gives for a batch.
+    """What [`Burst2VecForMultiTask`] returns for a batch.
 
     Args:
-        loss (`torch.Tensor`, *optional*): what is minimised, a scalar; where labels were given.
+        loss (`torch.Tensor`, *optional*): what is minimised, a scalar. It is there if labels were given.
         loss_terms (`dict`, *optional*): `shared`, `specific`, `joint` and, where the model is adversarial,
-            `discriminator` and `adversarial`: the parts of the loss before their weights, each a scalar. For a batch of
-            all tasks they bear the task before them, such as `age/shared`.
+            `discriminator` and `adversarial`: the parts of the loss before they are weighted, each a scalar. In a batch
+            of all tasks, their names begin with the task, such as `age/shared`.
         discriminator_accuracy (`dict`, *optional*): per task of the batch, the share of its clips whose task the
-            discriminator tells from their shared representation, 0..1; where there is a `discriminator` term.
-        predictions (`dict`): per task, intensities `(batch, outputs)` in 0..1, a scalar `(batch,)` in its unit, or class
-            probabilities `(batch, classes)`.
-        logits (`dict`): per task, `(batch, outputs)`: what the head gave for the joint representation, unclipped.
+            discriminator recognises from their shared representation, 0..1. It is there if there is a `discriminator`
+            term.
+        predictions (`dict`): per task, intensities `(batch, outputs)` in 0..1, a scalar `(batch,)` in its unit, or
+            class probabilities `(batch, classes)`.
+        logits (`dict`): per task, `(batch, outputs)`: the head's outputs for the joint representation, not clipped.
         representations (`dict`): `projected` and `shared`, each `(batch, size)`; `specific` and `joint`, per task.
         pooled_states (`torch.Tensor` of shape `(batch, layers, hidden)`): the encoder's layers averaged over time.
     """
@@ -52,12 +56,12 @@ class Extractor(nn.Sequential):
 
 
 class TaskWeights(nn.Module):
-    """Weighs the tasks' losses by learned variances: `exp(-s) L + s`, s the task's log variance (Kendall et al. 2018).
+    """Weights the tasks' losses by learned variances: `exp(-s) L + s`, s the task's log variance (Kendall et al. 2018).
 
-    The log variances start at -0.33, as in the ExVo 2022 challenge's baseline.
+    The log variances start at -0.33, as in the baseline of the ExVo 2022 challenge.
 
     Args:
-        tasks (`int`): how many there are.
+        tasks (`int`): the number of tasks.
     """
 
     INITIAL_LOG_VARIANCE = -0.33
@@ -73,10 +77,11 @@ class TaskWeights(nn.Module):
 
 
 class Burst2VecForMultiTask(ModelWithEncoder):
-    """Predicts every task of its config from a recording, by one pass of the encoder.
+    """Predicts every task of its config from a recording, with one pass of the encoder.
 
-    The mean of the encoder's states over time is projected; from the projection come one shared and, per task, one
-    specific representation, and their projected concatenation, the joint one, from which a task is predicted.
+    The mean of the encoder's states over time is projected. From the projection, the model computes one shared
+    representation and one specific representation per task. The concatenation of the two, projected, is the task's
+    joint representation, from which the task is predicted.
 
     Args:
         config ([`Burst2VecConfig`]): weights are random; use [`~Burst2VecForMultiTask.from_encoder`] to start from a
@@ -89,11 +94,10 @@ class Burst2VecForMultiTask(ModelWithEncoder):
     def __init__(self, config: Burst2VecConfig) -> None:
         super().__init__(config)
         self.tasks = {task.name: task for task in parse_tasks(config.tasks)}
-        layers, hidden_size = encoder_shape(config.encoder)
         self.encoder = build_encoder(config.encoder)
         self.main_input_name = self.encoder.input_name
-        self.layer_weights = LayerWeights(layers) if config.layer_weights else None
-        self.projection = Extractor(hidden_size, config.projection_size, config.dropout)
+        self.layer_weights = LayerWeights(len(self.encoder.layers) + 1) if config.layer_weights else None
+        self.projection = Extractor(self.encoder.hidden_size, config.projection_size, config.dropout)
         self.shared_extractor = self._extractor()
         self.specific_extractors = nn.ModuleDict({name: self._extractor() for name in self.tasks})
         size = config.feature_size
@@ -130,28 +134,29 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         labels: dict[str, torch.Tensor] | None = None,
         gather: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> Burst2VecOutput:
-        """Predicts all tasks; with labels, also gives the loss.
+        """Predicts all tasks. With labels, it also computes the loss.
 
         Args:
             input_values (`torch.Tensor` of shape `(batch, samples)`): for an encoder of waveforms.
-            input_features (`torch.Tensor` of shape `(batch, mel bins, mel frames)`): for Whisper's encoder.
+            input_features (`torch.Tensor` of shape `(batch, mel bins, mel frames)`): for an encoder of log-mel frames.
             attention_mask (`torch.Tensor` of shape `(batch, samples or mel frames)`, *optional*): 1 where the input is
-                real; all of it by default.
-            pooled_states (`torch.Tensor` of shape `(batch, layers, hidden)`, *optional*): the encoder's output of an
-                earlier pass instead of its input, so that a frozen encoder runs once.
-            lower_states (`torch.Tensor` of shape `(batch, frames, hidden)`, *optional*): instead of an input, what the
-                encoder's frozen lower layers gave for it in an earlier pass; `attention_mask` is then of its frames.
+                real. By default all of it is.
+            pooled_states (`torch.Tensor` of shape `(batch, layers, hidden)`, *optional*): the encoder's pooled output
+                of an earlier pass, given instead of its input so that a frozen encoder runs only once.
+            lower_states (`torch.Tensor` of shape `(batch, frames, hidden)`, *optional*): the output of the encoder's
+                frozen lower layers in an earlier pass, given instead of an input. `attention_mask` is then
+                `(batch, frames)`.
             lower_pooled_states (`torch.Tensor` of shape `(batch, lower layers + 1, hidden)`, *optional*): with
                 `lower_states`, the pooled states of these layers, for a model with `layer_weights`.
-            task (`str`, *optional*): the task of this batch; with labels and without a task, the batch serves every task
-                that it has labels of.
+            task (`str`, *optional*): the task of this batch. With labels and without a task, the batch serves every
+                task that it has labels of.
             labels (`dict` of `torch.Tensor`, *optional*): labels by task: intensities `(batch, outputs)`, a scalar
                 `(batch,)` in its unit (NaN where unknown), or class indices `(batch,)` (-100 where unknown).
             gather (`Callable`, *optional*): joins a tensor of this process with those of all others, with its gradient.
                 With labels, loss and output are then those of the global batch.
 
         Raises:
-            ConfigError: if the input is of another kind than the encoder's, or labels are not of the task.
+            ConfigError: if the input that the encoder takes is missing, or the labels of the task are.
         """
         if pooled_states is None:
             pooled_states = self.pool(
@@ -176,7 +181,15 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         return output
 
     def represent(self, pooled_states: torch.Tensor) -> dict[str, Any]:
-        """The representations of a batch, from its pooled states `(batch, layers, hidden)`."""
+        """The representations of a batch.
+
+        Args:
+            pooled_states (`torch.Tensor` of shape `(batch, layers, hidden)`): from `pool`.
+
+        Returns:
+            `dict`: `projected` `(batch, projection size)`, `shared` `(batch, feature size)`, and `specific` and
+            `joint`, each a `dict` of `(batch, feature size)` by task.
+        """
         pooled = pooled_states[:, -1] if self.layer_weights is None else self.layer_weights(pooled_states)
         projected = self.projection(pooled)
         shared = self.shared_extractor(projected)
@@ -197,7 +210,7 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         return low + (high - low) * logits.squeeze(-1).clamp(0, 1)
 
     def _add_loss(self, output: Burst2VecOutput, task: str | None, labels: dict[str, torch.Tensor]) -> None:
-        """Fills in what a batch of one task, or of all that it has labels of, is to learn from."""
+        """Adds the loss and its terms to the output of a batch of one task, or of all tasks that it has labels of."""
         output.loss_terms = {}
         if self.config.adversarial:
             output.discriminator_accuracy = {}
@@ -205,7 +218,7 @@ class Burst2VecForMultiTask(ModelWithEncoder):
             self.check_labels(task, labels)
             output.loss = self._task_loss(output, task, labels[task])
             return
-        # The mean over the labelled tasks: the expectation of one-task batches over a uniform draw of the task.
+        # The mean over the labelled tasks, which is the expectation of one-task batches if the task is drawn uniformly.
         losses, labelled = [], []
         for name, task_labels in labels.items():
             self.check_labels(name, labels)
@@ -215,10 +228,10 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         output.loss = torch.where(labelled, torch.stack(losses), 0.0).sum() / labelled.sum().clamp(min=1)
 
     def _task_loss(self, output: Burst2VecOutput, name: str, labels: torch.Tensor, prefix: str = "") -> torch.Tensor:
-        """Equations 5 to 8 for one task.
+        """The loss of one task (equations 5 to 8).
 
-        Equation 8 subtracts the adversarial terms. Here they are added, behind gradient reversal: the discriminator and
-        the heads descend on them while the extractors ascend. Subtracting and reversing would cancel out.
+        Equation 8 subtracts the adversarial terms. Here they are added after gradient reversal: the discriminator and
+        the heads descend on them while the extractors ascend. Subtracting them as well would cancel the reversal.
         """
         task, head = self.tasks[name], self.heads[name]
         representations = output.representations
@@ -243,10 +256,10 @@ class Burst2VecForMultiTask(ModelWithEncoder):
     def _adversarial_representations(
         self, representations: dict[str, Any]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """`shared` and `specific` for the reversed gradients, which flow as far back as `adversarial_scope` says."""
+        """`shared` and `specific` for the adversarial terms; `adversarial_scope` says how far their gradient flows."""
         if self.config.adversarial_scope == "encoder":
             return representations["shared"], representations["specific"]
-        # A second pass through the extractors, so that the reversed gradient ends at their input.
+        # A second pass through the extractors, so that the reversed gradient stops at their input.
         projected = representations["projected"].detach()
         specific = {name: extractor(projected) for name, extractor in self.specific_extractors.items()}
         return self.shared_extractor(projected), specific
@@ -254,16 +267,16 @@ class Burst2VecForMultiTask(ModelWithEncoder):
     def _discriminator_term(
         self, task: Task, shared: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Equation 6: can the task be told from `shared`? The loss, and on which share of the clips it was."""
+        """How well the task can be recognised from `shared` (equation 6): the loss, and the share of clips, 0..1."""
         position = list(self.tasks).index(task.name)
         known = partly_known(labels)
         logits = self.discriminator(reverse_gradient(shared))
         loss = cross_entropy_loss(logits, torch.where(known, position, UNKNOWN_CLASS))
-        told = (logits.detach().argmax(dim=-1) == position) & known
-        return loss, told.sum() / known.sum().clamp(min=1)
+        recognised = (logits.detach().argmax(dim=-1) == position) & known
+        return loss, recognised.sum() / known.sum().clamp(min=1)
 
     def _adversarial_term(self, task: Task, specific: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        """Equation 7: can the task be predicted from the other tasks' specific representations?"""
+        """How well the task can be predicted from the other tasks' specific representations (equation 7)."""
         losses = [
             task_loss(task, self.heads[task.name](reverse_gradient(features)), labels)
             for name, features in specific.items()

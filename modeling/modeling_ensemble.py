@@ -1,7 +1,7 @@
-"""Several Burst2Vec models that predict as one: the mean of what they give (section 4.2)."""
+"""Several Burst2Vec models that predict as one: the mean of their predictions (section 4.2)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -13,15 +13,18 @@ from .modeling_burst2vec import Burst2VecForMultiTask
 from .strict_loading import StrictlyLoadedModel
 from .tasks import parse_tasks
 
+if TYPE_CHECKING:
+    from typing import Self
+
 
 @dataclass
 class Burst2VecEnsembleOutput(ModelOutput):
-    """What [`Burst2VecEnsemble`] gives for a batch.
+    """What [`Burst2VecEnsemble`] returns for a batch.
 
     Args:
         predictions (`dict`): per task, the mean over the members: intensities `(batch, outputs)` in 0..1, a scalar
             `(batch,)` in its unit, or class probabilities `(batch, classes)`.
-        member_predictions (`tuple` of `dict`): the same of each member, in the order of the config.
+        member_predictions (`tuple` of `dict`): the predictions of each member, in the order of the config.
     """
 
     predictions: dict[str, torch.Tensor] | None = None
@@ -29,14 +32,16 @@ class Burst2VecEnsembleOutput(ModelOutput):
 
 
 class Burst2VecEnsemble(StrictlyLoadedModel):
-    """Predicts as the mean of its members, which may have different encoders: of intensities, scalars and probabilities.
+    """Predicts the mean of its members' intensities, scalars and probabilities. The members may have different
+    encoders.
 
     It is for inference and takes no labels: train the members one by one, as [`Burst2VecForMultiTask`].
 
     Args:
         config ([`Burst2VecEnsembleConfig`]): weights are random; use [`~Burst2VecEnsemble.from_members`] to put saved
             models together.
-        members (list of [`Burst2VecForMultiTask`], *optional*): the models of the config's members, instead of new ones.
+        members (list of [`Burst2VecForMultiTask`], *optional*): the members themselves. By default they are made from
+            the config.
     """
 
     config_class = Burst2VecEnsembleConfig
@@ -46,7 +51,7 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
     _supports_flash_attn = True
 
     def __init__(self, config: Burst2VecEnsembleConfig, members: list[Burst2VecForMultiTask] | None = None) -> None:
-        # What was asked for, None by default: the next line puts a choice there that a WavLM would refuse.
+        # The user's choice, None by default. The next line replaces it with a choice that WavLM would refuse.
         attention = config._attn_implementation
         super().__init__(config)
         if members is None:
@@ -59,12 +64,12 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
 
     @staticmethod
     def _new_member(config: Burst2VecConfig, attention: str | None) -> Burst2VecForMultiTask:
-        # Transformers hands this down to the configs that it finds in a config, but not in a list of plain data.
+        # Transformers passes this on to the configs inside a config, but not to a list of plain data.
         config._attn_implementation = attention
         return Burst2VecForMultiTask(config)
 
     @classmethod
-    def from_members(cls, names_or_paths: list[str], hub_options: dict[str, Any] | None = None) -> "Burst2VecEnsemble":
+    def from_members(cls, names_or_paths: list[str], hub_options: dict[str, Any] | None = None) -> "Self":
         """An ensemble of saved models, in float32 and in evaluation mode.
 
         Args:
@@ -72,7 +77,7 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
             hub_options (`dict`, *optional*): passed to `from_pretrained`, such as `revision` or `token`.
 
         Raises:
-            CheckpointError: if one cannot be opened, or is of another class.
+            CheckpointError: if one of them cannot be opened, or is of another class.
             ConfigError: if there are fewer than two, or their tasks differ.
         """
         options = {"dtype": torch.float32, **(hub_options or {})}
@@ -86,14 +91,15 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
         attention_mask: torch.Tensor | None = None,
         feature_attention_mask: torch.Tensor | None = None,
     ) -> Burst2VecEnsembleOutput:
-        """Predicts all tasks by every member, and averages.
+        """Predicts all tasks with every member, and averages the predictions.
 
         Args:
             input_values (`torch.Tensor` of shape `(batch, samples)`): for the members with an encoder of waveforms.
-            input_features (`torch.Tensor` of shape `(batch, mel bins, mel frames)`): for those with Whisper's encoder.
+            input_features (`torch.Tensor` of shape `(batch, mel bins, mel frames)`): for the members with an encoder of
+                log-mel frames.
             attention_mask (`torch.Tensor` of shape `(batch, samples or mel frames)`, *optional*): 1 where the input is
-                real, all of it by default; of `input_values` where both inputs are given.
-            feature_attention_mask (`torch.Tensor` of shape `(batch, mel frames)`, *optional*): the same of
+                real. By default all of it is. Where both inputs are given, it belongs to `input_values`.
+            feature_attention_mask (`torch.Tensor` of shape `(batch, mel frames)`, *optional*): the mask of
                 `input_features` where both inputs are given.
 
         Raises:

@@ -1,4 +1,7 @@
-"""Models for pre-finetuning: an encoder, a projector shared by all corpora, one linear head per corpus (Chen and Yu, 3.2)."""
+"""Models for pre-finetuning (Chen and Yu, section 3.2).
+
+They consist of an encoder, a projector that all corpora share, and one linear head per corpus.
+"""
 
 import copy
 import math
@@ -12,7 +15,7 @@ from transformers import Wav2Vec2ForSequenceClassification, Wav2Vec2Model
 from transformers.utils import ModelOutput
 
 from .configuration_prefinetuning import EncoderPreFinetuningConfig, Wav2Vec2PreFinetuningConfig
-from .encoders import SpeechEncoder, WaveformEncoder, build_encoder, encoder_shape
+from .encoders import SpeechEncoder, WaveformEncoder, build_encoder
 from .errors import ConfigError
 from .losses import at_least_float32, task_loss
 from .model_with_encoder import ModelWithEncoder
@@ -21,10 +24,11 @@ from .tasks import parse_tasks
 
 @dataclass
 class PreFinetuningOutput(ModelOutput):
-    """What a model for pre-finetuning gives for a batch.
+    """What a model for pre-finetuning returns for a batch.
 
     Args:
-        loss (`torch.Tensor`, *optional*): the scaled loss of the batch's corpus, a scalar; where labels were given.
+        loss (`torch.Tensor`, *optional*): the scaled loss of the batch's corpus, a scalar. It is there if labels were
+            given.
         loss_terms (`dict`, *optional*): `cross_entropy`, the loss before it is scaled.
         predictions (`dict`): per corpus, class probabilities `(batch, classes)`.
         logits (`dict`): per corpus, `(batch, classes)`.
@@ -39,14 +43,14 @@ class PreFinetuningOutput(ModelOutput):
 
 
 class PreFinetuningModel(ModelWithEncoder):
-    """The part that [`Wav2Vec2ForPreFinetuning`] and [`EncoderForPreFinetuning`] share: all but the encoder."""
+    """The base class of [`Wav2Vec2ForPreFinetuning`] and [`EncoderForPreFinetuning`]: everything but the encoder."""
 
     def _add_heads(self) -> None:
         config = self.config
         self.tasks = {task.name: task for task in parse_tasks(config.tasks)}
         self.main_input_name = self.encoder.input_name
-        self.projector = nn.Linear(encoder_shape(config.encoder)[1], config.projection_size)
-        # Modules of the model from the start: registered, and so trained and saved.
+        self.projector = nn.Linear(self.encoder.hidden_size, config.projection_size)
+        # All heads are modules of the model from the start, so that they are trained and saved.
         self.heads = nn.ModuleDict(
             {name: nn.Linear(config.projection_size, task.outputs) for name, task in self.tasks.items()}
         )
@@ -62,22 +66,24 @@ class PreFinetuningModel(ModelWithEncoder):
         labels: dict[str, torch.Tensor] | None = None,
         gather: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> PreFinetuningOutput:
-        """Classifies clips by every corpus's label set; with labels, also gives the scaled loss of one corpus.
+        """Classifies clips by the label set of every corpus. With labels, it also computes the scaled loss of one
+        corpus.
 
         Args:
             input_values (`torch.Tensor` of shape `(batch, samples)`): for an encoder of waveforms.
-            input_features (`torch.Tensor` of shape `(batch, mel bins, mel frames)`): for Whisper's encoder.
+            input_features (`torch.Tensor` of shape `(batch, mel bins, mel frames)`): for an encoder of log-mel frames.
             attention_mask (`torch.Tensor` of shape `(batch, samples or mel frames)`, *optional*): 1 where the input is
-                real; all of it by default.
-            lower_states (`torch.Tensor` of shape `(batch, frames, hidden)`, *optional*): instead of an input, what the
-                encoder's frozen lower layers gave for it in an earlier pass; `attention_mask` is then of its frames.
+                real. By default all of it is.
+            lower_states (`torch.Tensor` of shape `(batch, frames, hidden)`, *optional*): the output of the encoder's
+                frozen lower layers in an earlier pass, given instead of an input. `attention_mask` is then
+                `(batch, frames)`.
             task (`str`, *optional*): the corpus of this batch.
             labels (`dict` of `torch.Tensor`, *optional*): class indices `(batch,)` by corpus, -100 where unknown.
             gather (`Callable`, *optional*): joins a tensor of this process with those of all others, with its gradient.
                 With labels, the output is then that of the global batch.
 
         Raises:
-            ConfigError: if the input is of another kind than the encoder's, or labels come without their task.
+            ConfigError: if the input that the encoder takes is missing, or labels are given without their task.
         """
         pooled = self.pool(
             input_values=input_values,
@@ -103,7 +109,7 @@ class PreFinetuningModel(ModelWithEncoder):
     def task_loss(self, task: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The cross-entropy of one corpus divided by log(n), n the size of its label set (section 3.2, after Muppet).
 
-        So a corpus of many labels weighs as much as one of few: guessing evenly costs 1 in each.
+        The scaling gives corpora with many and with few labels the same weight: an even guess costs 1 in each.
 
         Args:
             task (`str`): the corpus.
@@ -117,10 +123,11 @@ class PreFinetuningModel(ModelWithEncoder):
 
 
 class EncoderForPreFinetuning(PreFinetuningModel):
-    """Pre-finetunes any encoder of the seam.
+    """Pre-finetunes any supported encoder.
 
     Args:
-        config ([`EncoderPreFinetuningConfig`]): weights are random; use `from_encoder` to start from a pre-trained one.
+        config ([`EncoderPreFinetuningConfig`]): weights are random; use `from_encoder` to start from a pre-trained
+            encoder.
     """
 
     config_class = EncoderPreFinetuningConfig
@@ -133,7 +140,8 @@ class EncoderForPreFinetuning(PreFinetuningModel):
 
 
 class Wav2Vec2ForPreFinetuning(PreFinetuningModel):
-    """Pre-finetunes wav2vec 2.0, as the paper does; encoder and projector bear the names that the stock class gives them.
+    """Pre-finetunes wav2vec 2.0, as the paper does. The weights of encoder and projector have the names of the stock
+    class, [`Wav2Vec2ForSequenceClassification`].
 
     Args:
         config ([`Wav2Vec2PreFinetuningConfig`]): weights are random; use `from_encoder` to start from a pre-trained
@@ -146,7 +154,7 @@ class Wav2Vec2ForPreFinetuning(PreFinetuningModel):
     def __init__(self, config: Wav2Vec2PreFinetuningConfig) -> None:
         super().__init__(config)
         if config.encoder.add_adapter:
-            raise ConfigError("the encoder has an adapter (add_adapter), which has no place here: turn it off")
+            raise ConfigError("the encoder has an adapter (add_adapter), which is not supported here: turn it off")
         self.wav2vec2 = Wav2Vec2Model(copy.deepcopy(config.encoder))
         self._add_heads()
 
@@ -156,11 +164,12 @@ class Wav2Vec2ForPreFinetuning(PreFinetuningModel):
         return WaveformEncoder.around(self.wav2vec2)
 
     def save_for_sequence_classification(self, corpus: str, folder: str | Path) -> None:
-        """Writes encoder, projector and one corpus's head so that `Wav2Vec2ForSequenceClassification` opens them.
+        """Writes the encoder, the projector and one corpus's head so that `Wav2Vec2ForSequenceClassification` opens
+        them.
 
         Args:
-            corpus (`str`): whose head and labels to keep.
-            folder (`str` or `Path`): made if it is not there.
+            corpus (`str`): the corpus whose head and labels to keep.
+            folder (`str` or `Path`): made if it does not exist.
 
         Raises:
             ConfigError: if the model has no head for that corpus.

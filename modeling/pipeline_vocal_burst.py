@@ -16,7 +16,7 @@ from .audio import load_audio
 from .errors import AudioError, ConfigError
 from .tasks import parse_tasks
 
-# Of how many batches the windows are held back and put in order of their length.
+# The windows of this many batches are collected and sorted by their length.
 SORTED_BATCHES = 16
 DOWNLOAD_SECONDS = 60
 
@@ -25,7 +25,7 @@ class Window(NamedTuple):
     """A part of a recording, or all of it.
 
     Args:
-        start (`float`): in seconds.
+        start (`float`): where the window starts in the recording, in seconds.
         samples (`np.ndarray` of shape `(samples,)`): mono, at the model's rate.
     """
 
@@ -34,7 +34,7 @@ class Window(NamedTuple):
 
 
 class VocalBurstAnalysisPipeline(Pipeline):
-    """Predicts every task of a saved model from recordings; decodes without ffmpeg.
+    """Predicts every task of a saved model from recordings. It does not need ffmpeg to decode them.
 
     ```python
     >>> analyse = pipeline("vocal-burst-analysis", model="runs/demo/trained/model", trust_remote_code=True)
@@ -42,7 +42,7 @@ class VocalBurstAnalysisPipeline(Pipeline):
     {"emotion": {"Amusement": 0.71, "Awe": 0.02, ...}, "age": 27.4, "country": {"China": 0.11, ...}}
     ```
 
-    It opens models of Burst2Vec, ensembles of them, and pre-finetuned models.
+    It opens Burst2Vec models, ensembles of them, and pre-finetuned models.
     """
 
     _load_processor = False
@@ -51,31 +51,32 @@ class VocalBurstAnalysisPipeline(Pipeline):
     _load_tokenizer = False
 
     def __call__(self, inputs: Any, **kwargs) -> dict[str, Any] | list[dict[str, Any]] | Iterator[dict[str, Any]]:
-        """Analyses a recording, a list, or a dataset or generator of them.
+        """Analyses a recording, or a list, dataset or generator of recordings.
 
         Args:
-            inputs: a recording, or a list, a `torch.utils.data.Dataset` or a generator of them. One is a path or URL, the
-                bytes of an audio file or a file object, samples `(samples,)` as an array or tensor at the model's rate,
-                `(array, rate)`, a dict with `array` or `raw` and `sampling_rate` or with `bytes` or `path`, as `datasets`
-                gives it, or torchcodec's `AudioDecoder`.
-            window_seconds (`float`, *optional*): a longer recording is cut into windows of this length. By default it is
-                taken whole.
-            stride_seconds (`float`, *optional*): from the start of one window to that of the next; as long as a window by
-                default. The last window ends with the recording.
-            return_embeddings (`bool`, *optional*, defaults to `False`): also give the representations.
-            batch_size (`int`, *optional*, defaults to 1): windows that the model sees at once. They are put in order of
-                their length, so that little is padding.
-            num_workers (`int`, *optional*, defaults to 0): processes that decode.
+            inputs: a recording, or a list, a `torch.utils.data.Dataset` or a generator of recordings. A recording is a
+                path or URL, the bytes of an audio file or a file object, samples `(samples,)` as an array or tensor at
+                the model's rate, `(array, rate)`, a dict with `array` or `raw` and `sampling_rate` or with `bytes` or
+                `path`, as `datasets` gives it, or torchcodec's `AudioDecoder`.
+            window_seconds (`float`, *optional*): a longer recording is cut into windows of this length. By default it
+                is not cut.
+            stride_seconds (`float`, *optional*): from the start of one window to the start of the next. By default it
+                is the length of a window. The last window ends with the recording.
+            return_embeddings (`bool`, *optional*, defaults to `False`): also return the representations.
+            batch_size (`int`, *optional*, defaults to 1): how many windows the model sees at once. They are sorted by
+                their length, so that there is little padding.
+            num_workers (`int`, *optional*, defaults to 0): the number of processes that decode.
 
         Returns:
-            A `dict` for a recording, a list of them for a list, else an iterator, in the order of the inputs. Per task:
-            for intensities (0..1) and class probabilities a `dict` by label, for a scalar a number in its unit. With
-            `window_seconds` these are means over `windows`, a list that has the same of each with its `start` and `end`
-            in seconds. `embeddings` has lists of numbers by name. All of it is plain data, ready for JSON.
+            A `dict` for a recording, a list of them for a list, otherwise an iterator, in the order of the inputs. It
+            has one entry per task: a `dict` by label for intensities (0..1) and class probabilities, or a number in its
+            unit for a scalar. With `window_seconds` these are means over `windows`, a list with the same entries per
+            window and its `start` and `end` in seconds. `embeddings` has lists of numbers by name. All of it is plain
+            data that can be written as JSON.
 
         Raises:
             AudioError: if a recording cannot be used.
-            ConfigError: if an option is out of its range, or embeddings are asked of an ensemble.
+            ConfigError: if an option is out of its range, or an ensemble is asked for embeddings.
         """
         if isinstance(inputs, list) and not inputs:
             return []
@@ -114,7 +115,7 @@ class VocalBurstAnalysisPipeline(Pipeline):
             recordings = PipelineDataset(inputs, self.preprocess, preprocess_params)
         else:
             recordings = PipelineIterator(inputs, self.preprocess, preprocess_params)
-            num_workers = min(num_workers, 1)  # each would begin the generator anew
+            num_workers = min(num_workers, 1)  # each worker would start the generator again
         loader = DataLoader(recordings, batch_size=None, collate_fn=_unchanged, num_workers=num_workers)
         for group in _chunks(loader, batch_size * SORTED_BATCHES):
             for windows, outputs in zip(group, self._run(group, batch_size, forward_params), strict=True):
@@ -132,7 +133,7 @@ class VocalBurstAnalysisPipeline(Pipeline):
     def preprocess(
         self, inputs: Any, window_seconds: float | None = None, stride_seconds: float | None = None
     ) -> list[Window]:
-        """Decodes a recording and cuts it into windows."""
+        """Decodes a recording and cuts it into windows, as `__call__` describes."""
         rate = self.feature_extractor.sampling_rate
         samples = load_audio(_as_source(inputs, rate), rate)
         if window_seconds is None:
@@ -141,8 +142,8 @@ class VocalBurstAnalysisPipeline(Pipeline):
             longest = self.feature_extractor.max_seconds
             if longest is not None and len(samples) > longest * rate:
                 raise AudioError(
-                    f"a recording of {len(samples) / rate:.1f} s is longer than the {longest:g} s that this model takes at "
-                    "once: give window_seconds"
+                    f"a recording of {len(samples) / rate:.1f} s is longer than the {longest:g} s that this model "
+                    "takes at once: give window_seconds"
                 )
             return [Window(0.0, samples)]
         length = max(1, round(window_seconds * rate))
@@ -154,7 +155,7 @@ class VocalBurstAnalysisPipeline(Pipeline):
     def _run(
         self, recordings: list[list[Window]], batch_size: int, forward_params: dict[str, Any]
     ) -> list[list[dict[str, Any]]]:
-        """The model's output for each window of each recording, made in batches of about one length."""
+        """The model's output for each window of each recording, computed in batches of about one length."""
         outputs = [[{}] * len(windows) for windows in recordings]
         places = [(row, column) for row, windows in enumerate(recordings) for column in range(len(windows))]
         places.sort(key=lambda place: len(recordings[place[0]][place[1]].samples))
@@ -174,7 +175,7 @@ class VocalBurstAnalysisPipeline(Pipeline):
             embeddings = output.get("representations") or {"pooled": output.get("pooled_states")}
             if embeddings.get("pooled", True) is None:
                 raise ConfigError(
-                    "an ensemble has no embeddings of its own: open one of the models that it was made of"
+                    "an ensemble has no embeddings of its own: open one of the models that it was made from"
                 )
             values["embeddings"] = embeddings
         return values
@@ -182,7 +183,7 @@ class VocalBurstAnalysisPipeline(Pipeline):
     def postprocess(
         self, model_outputs: tuple[list[Window], list[dict[str, Any]]], windowed: bool = False
     ) -> dict[str, Any]:
-        """The mean over a recording's windows, with each window where it was to be cut."""
+        """The record of a recording; if it was cut, the mean over its windows and the record of each window."""
         windows, outputs = model_outputs
         records = [self._as_record(output) for output in outputs]
         if not windowed:

@@ -1,4 +1,4 @@
-"""From the hidden states of an encoder to one vector per clip."""
+"""Pooling: from the hidden states of an encoder to one vector per clip."""
 
 import torch
 from torch import nn
@@ -8,11 +8,12 @@ def masked_mean(states: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
     """The mean over the real frames of each clip.
 
     Args:
-        states (`torch.Tensor` of shape `(batch, frames, hidden)`): of any float type; summed in float32 or wider.
+        states (`torch.Tensor` of shape `(batch, frames, hidden)`): of any float type. They are summed in float32 or
+            wider.
         frame_mask (`torch.BoolTensor` of shape `(batch, frames)`): true where a frame is real.
 
     Returns:
-        `torch.Tensor` of shape `(batch, hidden)`; zeros for a clip without a real frame.
+        `torch.Tensor` of shape `(batch, hidden)`, float32 or wider; zeros for a clip without a real frame.
     """
     states = states.to(torch.promote_types(states.dtype, torch.float32))
     weights = frame_mask.unsqueeze(-1).to(states.dtype)  # (batch, frames, 1)
@@ -20,14 +21,14 @@ def masked_mean(states: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
 
 
 class LayerWeights(nn.Module):
-    """A learned mean of an encoder's layers, weighted by a softmax, even at the start.
+    """A learned weighted mean of an encoder's layers. The weights are a softmax, and are equal at the start.
 
-    It is applied to layers that are already pooled over time: both are linear, so the order does not matter, and a
-    frozen encoder's layers need to be pooled only once. Each layer is first brought to zero mean and unit variance over
-    its features (a layer norm without weights), so that none outweighs the others by its scale alone.
+    It is applied to layers that are already pooled over time, so that the layers of a frozen encoder need to be pooled
+    only once. Each layer is first brought to zero mean and unit variance over its features (a layer norm without
+    weights), so that no layer dominates the others by its scale alone.
 
     Args:
-        layers (`int`): how many hidden states the encoder has, the one before its first layer included.
+        layers (`int`): the number of the encoder's hidden states, including the one before its first layer.
     """
 
     def __init__(self, layers: int) -> None:

@@ -1,6 +1,6 @@
-"""Opening a saved model: of its own class, whole, or not at all."""
+"""Opening a saved model: it must be complete and of the right class."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel
 
@@ -8,29 +8,32 @@ from .encoders import open_checkpoint
 from .errors import CheckpointError
 from .pipeline_vocal_burst import VocalBurstAnalysisPipeline
 
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class StrictlyLoadedModel(PreTrainedModel):
-    """A model that opens complete checkpoints of its own class alone, to be derived from.
+    """The base class of models that open only complete checkpoints of their own class.
 
-    Transformers fills what a checkpoint lacks with random numbers, and no more than prints that it did.
+    Transformers itself fills the weights that a checkpoint lacks with random numbers, and only prints a warning.
     """
 
-    # Which method makes a model of this class from another checkpoint, and from what: part of an error's advice.
+    # The advice of an error: which method makes a model of this class from another checkpoint.
     made_from = ""
-    # Its file travels with a saved model because it is imported here.
+    # The pipeline's file travels with a saved model because it is imported here.
     pipeline_class = VocalBurstAnalysisPipeline
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
-        """Opens a saved model; as in Transformers, but a checkpoint that lacks weights is an error.
+    def from_pretrained(cls, pretrained_model_name_or_path: str, *model_args, **kwargs) -> "Self":
+        """Opens a saved model as Transformers does, but a checkpoint that lacks weights is an error.
 
         Raises:
-            CheckpointError: if the checkpoint cannot be read, is of another class, or lacks weights of this one.
+            CheckpointError: if the checkpoint cannot be read, is of another class, or lacks weights of this class.
         """
         with_info = kwargs.pop("output_loading_info", False)
         if kwargs.get("config") is None:
             cls._check_model_type(pretrained_model_name_or_path, kwargs)
-        # Weights of another shape are reported below, by name, instead of raised.
+        # With `ignore_mismatched_sizes`, weights of another shape are reported below, by name, instead of raised.
         kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
         model, info = open_checkpoint(super().from_pretrained, pretrained_model_name_or_path, *model_args, **kwargs)
         absent = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
@@ -49,6 +52,6 @@ class StrictlyLoadedModel(PreTrainedModel):
         found = open_checkpoint(config_class.get_config_dict, name_or_path, **options)[0].get("model_type")
         if found != config_class.model_type:
             raise CheckpointError(
-                f"checkpoint {str(name_or_path)!r} is of model_type {found!r}, not {config_class.model_type!r}: open it "
-                f"with AutoModel, or {cls.made_from.format(cls.__name__)}"
+                f"checkpoint {str(name_or_path)!r} is of model_type {found!r}, not {config_class.model_type!r}: open "
+                f"it with AutoModel, or {cls.made_from.format(cls.__name__)}"
             )

@@ -1,4 +1,4 @@
-"""A task is one thing to predict, described by data, so that a model can have any number of them."""
+"""Tasks: the things that a model predicts, each described by data, so that a model can have any number of them."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -21,13 +21,13 @@ class Task:
     Args:
         name (`str`): a Python identifier; the key of this task's labels, predictions and metrics.
         kind (`str`): `intensities` (several values in 0..1), `scalar` (one value in a range) or `classes` (one of n).
-        labels (tuple of `str`): what the outputs stand for, in order; for `intensities` and `classes`.
-        range (pair of `float`): lowest and highest value of a `scalar`, in `unit`.
-        unit (`str`): of a `scalar`, such as `years`.
+        labels (tuple of `str`): the names of the outputs, in order; for `intensities` and `classes`.
+        range (pair of `float`): the lowest and the highest value of a `scalar`, in `unit`.
+        unit (`str`, *optional*): the unit of a `scalar`, such as `years`.
         loss (`str`, *optional*): `ccc`, `mse` or `mae` for intensities and scalars, `cross_entropy` for classes.
             Defaults to the paper's: CCC, MAE, cross-entropy (Burst2Vec, section 3.3).
-        class_weights (tuple of `float`, *optional*): for `classes`, how much a clip of each label counts in the loss; one
-            number above 0 a label. The recipes take `balanced` and work it out from Train.
+        class_weights (tuple of `float`, *optional*): for `classes`, how much a clip of each label counts in the loss:
+            one number above 0 per label. In a recipe, `balanced` computes them from Train.
 
     Raises:
         ConfigError: if the fields do not describe a task.
@@ -92,13 +92,13 @@ class Task:
             )
         repeated = sorted({label for label in labels if labels.count(label) > 1})
         if repeated:
-            raise ConfigError(f"task {self.name!r}: label {repeated[0]!r} stands there twice: remove one")
+            raise ConfigError(f"task {self.name!r}: label {repeated[0]!r} is listed twice: remove one")
         object.__setattr__(self, "labels", labels)
 
     def _check_class_weights(self) -> None:
         weights = self.class_weights
         if self.kind != "classes":
-            raise ConfigError(f"task {self.name!r}: kind {self.kind!r} has no classes to weigh: remove class_weights")
+            raise ConfigError(f"task {self.name!r}: kind {self.kind!r} has no classes to weight: remove class_weights")
         try:
             weights = tuple(float(weight) for weight in weights)
             fits = len(weights) == len(self.labels) and all(0 < weight < math.inf for weight in weights)
@@ -106,27 +106,27 @@ class Task:
             fits = False
         if not fits:
             raise ConfigError(
-                f"task {self.name!r}: class_weights are {self.class_weights!r}, expected a number above 0 for each of its "
-                f"{len(self.labels)} labels"
+                f"task {self.name!r}: class_weights are {self.class_weights!r}, expected a number above 0 for each of "
+                f"its {len(self.labels)} labels"
             )
         object.__setattr__(self, "class_weights", weights)
 
     @property
     def outputs(self) -> int:
-        """How many values a head gives for this task."""
+        """The number of values that a head gives for this task."""
         return 1 if self.kind == "scalar" else len(self.labels)
 
     def as_record(self, prediction: Any) -> float | dict[str, float]:
-        """One clip's prediction as plain data: a number in the task's unit, or numbers by label.
+        """One clip's prediction as plain data: a number in the task's unit, or a `dict` of numbers by label.
 
         Args:
-            prediction (`np.ndarray` or `torch.Tensor`): of shape `()` for a scalar, else `(outputs,)`.
+            prediction (`np.ndarray` or `torch.Tensor`): of shape `()` for a scalar, otherwise `(outputs,)`.
         """
         values = prediction.tolist()
         return values if self.kind == "scalar" else dict(zip(self.labels, values, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
-        """The task as plain data without the fields that are not set, as a config or a YAML holds it."""
+        """The task as plain data without the fields that are not set, as in a config or a YAML file."""
         fields = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         return {key: value for key, value in fields.items() if value not in (None, [])}
 
@@ -135,7 +135,7 @@ def parse_tasks(tasks: list[Task | dict[str, Any]] | None) -> list[Task]:
     """Turns a list of dictionaries into tasks, in the same order.
 
     Raises:
-        ConfigError: if there is none, one has an unknown key, or two share a name.
+        ConfigError: if there is no task, a task has an unknown key, or two tasks have the same name.
     """
     if not tasks or not isinstance(tasks, (list, tuple)):
         raise ConfigError(

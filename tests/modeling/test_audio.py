@@ -363,7 +363,7 @@ def test_arrays_that_are_not_audio():
     for source, message in [
         (noise(100), "no sampling rate: give .array, rate."),
         ({"array": noise(100)}, "sampling rate of None Hz"),
-        ((RATE, noise(100)), "a ndarray for its sampling rate: give .array, rate., in this order"),
+        ((RATE, noise(100)), "a ndarray as its sampling rate: give .array, rate., in this order"),
         ((noise(100, 9), RATE), r"shape \(100, 9\), expected .* at most 8 channels"),
         ((noise(100, 2).T, RATE), r"shape \(2, 100\), expected .* transpose"),
         ((np.zeros((4, 4, 4)), RATE), r"shape \(4, 4, 4\)"),

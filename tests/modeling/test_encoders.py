@@ -1,16 +1,22 @@
-"""The seam: frames, masks and padding, equality with Transformers' own classes, and weights compared by number."""
+"""Encoders: frames, masks and padding, equality with the classes of Transformers, weights, and how to add one."""
 
+import ast
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoModel,
     BertConfig,
     HubertForCTC,
     HubertForSequenceClassification,
     HubertModel,
+    UniSpeechConfig,
+    UniSpeechModel,
+    Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
     Wav2Vec2ForPreTraining,
     Wav2Vec2ForSequenceClassification,
@@ -23,14 +29,19 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+import paravox
+from paravox import modeling, trainers
 from paravox.modeling.encoders import (
+    ENCODER_CLASSES,
+    WaveformEncoder,
     build_encoder,
-    encoder_shape,
+    encoder_class,
     load_encoder_config,
     load_encoder_weights,
-    minimum_samples,
 )
 from paravox.modeling.errors import CheckpointError, ConfigError
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 
 ALL = ("wav2vec2_group", "wav2vec2_layer", "hubert_layer", "wavlm_layer", "whisper")
 PADDING_SAFE = ("wav2vec2_layer", "hubert_layer", "wavlm_layer", "whisper")
@@ -108,9 +119,8 @@ def test_the_mask_counts_the_real_frames(encoders, make_inputs, name):
 def test_layer_states(encoders, make_inputs, name):
     encoder, batch = encoders[name], make_inputs(name, seconds=(0.5, 0.4))
     states, _ = run(encoder, batch)
-    count, width = encoder_shape(encoder.model.config)
-    assert (count, width) == (3, 32) and len(states) == count
-    assert all(state.shape[2] == width for state in states)
+    assert len(states) == len(encoder.layers) + 1 == 3
+    assert all(state.shape[2] == encoder.hidden_size == 32 for state in states)
     torch.testing.assert_close(encoder.last_state(batch[encoder.input_name], batch["attention_mask"]), states[-1])
     assert not torch.allclose(states[0], states[1]) and not torch.allclose(states[1], states[2])
 
@@ -122,6 +132,20 @@ def test_waveform_states_are_those_of_the_stock_model(encoders, make_inputs, nam
     states, _ = run(encoder, batch)
     for state, expected in zip(states, (*stock.hidden_states[:-1], stock.last_hidden_state), strict=True):
         torch.testing.assert_close(state, expected)
+
+
+@pytest.mark.parametrize("lower", [0, 1])
+@pytest.mark.parametrize("name", ALL)
+def test_upper_layers_run_on_stored_states_or_say_that_they_do_not(encoders, make_inputs, name, lower):
+    encoder = encoders[name]
+    states, mask = run(encoder, make_inputs(name, seconds=(0.5, 0.4)))
+    assert encoder.layers_run_alone == (name != "wavlm_layer")
+    if encoder.layers_run_alone:
+        for state, expected in zip(encoder.upper_states(states[lower], mask, lower), states[lower + 1 :], strict=True):
+            torch.testing.assert_close(state[mask], expected[mask])
+    else:
+        with pytest.raises(ConfigError, match="WavLM's upper layers cannot run without its first one"):
+            encoder.upper_states(states[lower], mask, lower)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -171,7 +195,7 @@ def test_whisper_refuses_more_than_its_positions(encoders, make_inputs):
 
 @pytest.mark.parametrize("name", ALL[:-1])
 def test_minimum_samples_gives_one_frame_and_one_less_does_not(encoders, encoder_configs, name):
-    samples = minimum_samples(encoder_configs[name])
+    samples = encoders[name].minimum_samples(encoder_configs[name])
     assert samples == 400
     model = encoders[name].model
     assert model.feature_extractor(torch.zeros(1, samples)).shape[-1] == 1
@@ -183,8 +207,8 @@ def test_minimum_samples_follows_the_convolutions(encoder_configs):
     config = encoder_configs["hubert_layer"]
     config.conv_kernel, config.conv_stride, config.conv_dim = (10, 3), (5, 2), (16, 16)
     # Three outputs of the first convolution, five samples apart, ten samples each.
-    assert minimum_samples(config) == 20
-    assert minimum_samples(encoder_configs["whisper"]) == 400
+    assert encoder_class("hubert").minimum_samples(config) == 20
+    assert encoder_class("whisper").minimum_samples(encoder_configs["whisper"]) == 400
 
 
 @pytest.mark.parametrize("name", ALL[:-1])
@@ -344,3 +368,92 @@ def test_a_folder_without_readable_weights_is_an_error(encoder_configs, tmp_path
     (tmp_path / "model.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(CheckpointError, match="cannot be opened .*give a folder"):
         load_encoder_weights(build_encoder(config), tmp_path)
+
+
+FOLDERS = [Path(package.__file__).parent for package in (modeling, paravox, trainers)]
+
+
+def code_words(path):
+    """Every string, identifier and imported name of a module, without its docstrings and comments, in lower case."""
+    tree = ast.parse(path.read_text())
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(statement.value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented)
+        for statement in node.body
+        if isinstance(statement, ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value.lower()
+        for field in ("id", "attr", "name", "module"):
+            if isinstance(word := getattr(node, field, None), str):
+                yield word.lower()
+
+
+def test_no_other_module_names_an_encoder_that_differs_from_the_rest():
+    modules = [path for folder in FOLDERS for path in folder.rglob("*.py")]
+    assert len(modules) > 60
+    naming = {path.name: word for path in modules for word in code_words(path) if "whisper" in word or "wavlm" in word}
+    assert naming.keys() == {"encoders.py"}
+
+
+@pytest.mark.parametrize("name", ["wavlm", "whisper"])
+def test_the_table_is_the_only_place_that_compares_a_model_type(name):
+    assert list(code_words(Path(modeling.__file__).parent / "encoders.py")).count(name) == 1
+
+
+class FrontEndOfTheStub(Wav2Vec2FeatureExtractor):
+    """A front end of its own, which halves every sample."""
+
+    def __call__(self, samples, **options):
+        features = super().__call__(samples, **options)
+        features["input_values"] = [clip / 2 for clip in features["input_values"]]
+        return features
+
+
+class StubEncoder(WaveformEncoder):
+    front_end_class = FrontEndOfTheStub
+
+    @classmethod
+    def new_front_end(cls, config):
+        return FrontEndOfTheStub(do_normalize=False)
+
+    @classmethod
+    def longest_seconds(cls, front_end):
+        return 7.0
+
+    @classmethod
+    def minimum_samples(cls, config):
+        return 1234
+
+
+def test_an_encoder_is_added_by_a_class_and_a_line(encoder_configs, tasks, tmp_path, monkeypatch):
+    fields = encoder_configs["wav2vec2_layer"].to_dict()
+    config = UniSpeechConfig(**{name: value for name, value in fields.items() if name != "model_type"})
+    published = UniSpeechModel(config)
+    published.save_pretrained(tmp_path / "encoder")
+    monkeypatch.setitem(ENCODER_CLASSES, config.model_type, StubEncoder)
+
+    extractor = Burst2VecFeatureExtractor.for_config(config)
+    assert (extractor.max_seconds, extractor.minimum_samples) == (7.0, 1234)
+    extractor.save_pretrained(tmp_path / "model")
+    reopened = Burst2VecFeatureExtractor.from_pretrained(tmp_path / "model")
+    ones = torch.ones(2000).numpy()
+    inputs = reopened([(ones, 16_000), (ones[:100], 16_000)], return_tensors="pt")
+    assert inputs["attention_mask"].sum(dim=1).tolist() == [2000, 1234]
+    assert (inputs["input_values"][0] == 0.5).all()
+
+    settings = {"projection_size": 8, "feature_size": 8, "layer_weights": True}
+    model = Burst2VecForMultiTask.from_encoder(tmp_path / "encoder", tasks=tasks, **settings)
+    for name, value in model.encoder.model.state_dict().items():
+        assert torch.equal(value, published.state_dict()[name]), name
+    output = model(**inputs, task="age", labels={"age": torch.tensor([25.0, 30.0])})
+    output.loss.backward()
+    assert model.encoder.layers[0].final_layer_norm.weight.grad.abs().sum() > 0
+    model.eval().save_pretrained(tmp_path / "model")
+    opened = AutoModel.from_pretrained(tmp_path / "model").eval()
+    assert isinstance(opened.encoder, StubEncoder)
+    with torch.no_grad():
+        torch.testing.assert_close(opened(**inputs).predictions, model(**inputs).predictions)

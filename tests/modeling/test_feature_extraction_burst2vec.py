@@ -9,7 +9,7 @@ import soundfile
 from transformers import AutoFeatureExtractor, BatchFeature, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError
-from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor, pad_features
 
 RATE = 16_000
 
@@ -237,3 +237,15 @@ def test_an_encoder_without_settings_is_an_error(encoder_configs, tmp_path):
 def test_another_front_end_is_refused():
     with pytest.raises(ConfigError, match="front end 'SeamlessM4TFeatureExtractor' is not supported: use Wav2Vec2"):
         Burst2VecFeatureExtractor({"feature_extractor_type": "SeamlessM4TFeatureExtractor"})
+
+
+@pytest.mark.parametrize("bins", [(), (3,)])
+def test_features_are_padded_at_their_end(bins):
+    clips = [np.ones((*bins, length), np.float32) for length in (2, 5, 1)]
+    batch, mask = pad_features(clips, padding_value=-7.0)
+    assert batch.shape == (3, *bins, 5) and batch.dtype == np.float32
+    assert mask.tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]] and mask.dtype == np.int64
+    for row in range(3):
+        for frame in range(5):
+            assert (batch[row, ..., frame] == (1 if mask[row, frame] else -7)).all()
+    assert (pad_features(clips)[0][2, ..., 1:] == 0).all()

@@ -314,7 +314,7 @@ def test_five_tasks(make_model, make_inputs, labels, tasks):
 
 def test_labels_without_their_task_are_refused(make_model, make_inputs, labels):
     model = make_model()
-    with pytest.raises(ConfigError, match=r"task 'mood' with labels of \['mood'\].*name one of"):
+    with pytest.raises(ConfigError, match=r"task 'mood' with labels of \['mood'\].*give one of"):
         model(**make_inputs(), labels={"mood": labels["age"]})
     with pytest.raises(ConfigError, match=r"task 'origin' with labels.*\['emotion', 'age', 'country'\]"):
         model(**make_inputs(), task="origin", labels=labels)

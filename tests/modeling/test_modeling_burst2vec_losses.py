@@ -109,5 +109,5 @@ def test_states_of_frozen_layers_stand_for_the_input(make_model, make_inputs, la
 
 
 def test_states_are_refused_where_the_front_end_learns(make_model):
-    with pytest.raises(ConfigError, match="lower_states come from a frozen front end, but this model's learns"):
+    with pytest.raises(ConfigError, match="lower_states need a frozen front end, but this model's front end learns"):
         make_model()(lower_states=torch.zeros(2, 3, 32), attention_mask=torch.ones(2, 3))
