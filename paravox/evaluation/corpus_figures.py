@@ -28,6 +28,7 @@ def plot_lengths(seconds: dict[str, np.ndarray]) -> Figure:
         title = f"{split}: {len(lengths):,} clips, {lengths.sum() / 3600:.2f} hours, median {median:.2f} s (line)"
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_ylabel("clips")
+    panels[-1].set_xlim(left=0)
     panels[-1].set_xlabel("length of a clip (seconds)")
     return figure
 

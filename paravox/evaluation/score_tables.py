@@ -14,7 +14,7 @@ def print_scores(title: str, rows: dict[str, dict[str, dict[str, float | None]]]
         rows (`dict`): the scores by row, split and metric, such as `rows["constant prediction"]["val"]["age_mae"]`. A
             score that a row lacks, or that is None, is left blank.
     """
-    table = Table(title=title, title_justify="left")
+    table = Table()
     table.add_column("", no_wrap=True)
     columns = list(dict.fromkeys((split, name) for row in rows.values() for split in row for name in row[split]))
     headers = [column_title(split, name).replace(": ", "\n", 1) for split, name in columns]
@@ -24,7 +24,9 @@ def print_scores(title: str, rows: dict[str, dict[str, dict[str, float | None]]]
         table.add_row(label, *(_number(row.get(split, {}).get(name)) for split, name in columns))
     # Wide enough for every header, also where the output is no terminal.
     widths = [max(map(len, rows), default=0), *(max(6, *map(len, header.split("\n"))) for header in headers)]
-    Console(width=max(80, len(title), sum(width + 3 for width in widths) + 1)).print(table)
+    console = Console(width=max(80, len(title), sum(width + 3 for width in widths) + 1))
+    console.print(title, style="italic", markup=False, highlight=False)
+    console.print(table)
 
 
 def _number(value: float | None) -> str:
