@@ -16,39 +16,42 @@ from transformers import TrainerCallback, TrainingArguments
 import paravox
 from paravox import model_cards
 from paravox.evaluation.card_figures import plot_training_curves
+from paravox.evaluation.score_names import SPLIT_TITLES, column_title, only_scores
 from paravox.modeling.errors import ConfigError
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.trainers.publishing import MODEL_FOLDER
 
 PIPELINE_TAG = "audio-classification"
 CORPUS_KEYS = {"name", "what", "license", "url", "hub_id"}
-SPLIT_NAMES = {"val": "validation", "test": "test"}
+SPLIT_NAMES = {title: split for split, title in SPLIT_TITLES.items()}
+# Longer than in tables: the Hub shows them without a legend.
 METRIC_NAMES = {"ccc": "CCC", "uar": "UAR (macro recall)", "mae": "mean absolute error"}
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "huggingface_hub", "numpy")
 
 
-# No part of how a model was made: places of this machine, names and secrets of the Hub, what a run prints and keeps.
+# These settings say nothing about how a model was made: places on this machine, names and secrets of the Hub, and what a
+# run prints and keeps.
 _NOT_ON_A_CARD = re.compile(
-    "data_dir|cache_dir|output_dir|encoder$|start_from|results_file|resume|overwrite|hub_|push_to_hub|card_|logging|report_to|"
-    "save_|run_name|dataloader|tasks$|num_workers|disable_tqdm|log_|accelerator_config|debug|do_eval|_checkpointing|few_shot|local_rank"
+    "data_dir|cache_dir|output|encoder$|start_from|resume|overwrite|hub_|push_to_hub|card_|logging|report_to|save_|run_name|"
+    "dataloader|tasks$|num_workers|disable_tqdm|log_|accelerator_config|debug|do_eval|_checkpointing|few_shot|local_rank"
 )
 
 
 @dataclass
 class CardSettings:
-    """The model's card: what only you know."""
+    """What only you know about the model, for its card."""
 
     card_base_model: str | None = field(
-        default=None, metadata={"help": "Hub name of the encoder, where encoder is a folder of yours."}
+        default=None, metadata={"help": "Hub name of the encoder, if encoder is a folder of yours."}
     )
     card_corpora: list[dict] = field(
         default_factory=list,
-        metadata={"help": "The corpora trained on, each with name and, where known, what, license, url and hub_id."},
+        metadata={"help": "The corpora: a list, each with name and, if known, what, license, url and hub_id."},
     )
     card_license: str | None = field(
-        default=None, metadata={"help": "Licence of the weights, by the Hub's name for it, such as cc-by-nc-4.0."}
+        default=None, metadata={"help": "Licence of the weights as the Hub names it, such as cc-by-nc-4.0."}
     )
-    card_synthetic: bool = field(default=False, metadata={"help": "All that was trained on is synthetic."})
+    card_synthetic: bool = field(default=False, metadata={"help": "Whether all training audio is synthetic."})
 
     def __post_init__(self) -> None:
         for corpus in self.card_corpora:
@@ -60,17 +63,18 @@ class CardSettings:
 
 @dataclass
 class CardFacts:
-    """What a card says that neither the model nor the log knows.
+    """What a card says that neither the model nor the log of the run knows.
 
     Args:
-        repo_id (`str`): under which name the model is used.
+        repo_id (`str`): the name under which the model is used.
         base_model (`str` or list of `str`, *optional*): the encoder, or the members' encoders, by Hub name.
         corpora (list of `dict`): each with `name` and, where known, `what`, `license`, `url` and, if it is on the Hub,
             `hub_id`.
         license (`str`, *optional*): of the weights, as the Hub calls it.
         synthetic (`bool`): whether all that was trained on is synthetic.
-        settings (`dict`): what differs from the defaults.
-        default_settings (`dict`): what does not.
+        settings (`dict`): the settings that differ from their defaults.
+        default_settings (`dict`): the settings that do not.
+        chosen_by_val (`bool`): whether scores on Val chose which epoch was kept.
         scores (`dict`): by row, split (`val`, `test`) and metric; the last row is the model's.
         figures (list of `dict`): each with `title` and `file`, a name in `figures/`.
     """
@@ -82,18 +86,19 @@ class CardFacts:
     synthetic: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
     default_settings: dict[str, Any] = field(default_factory=dict)
+    chosen_by_val: bool = True
     scores: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     figures: list[dict[str, str]] = field(default_factory=list)
 
 
 def card_facts(card: CardSettings, args: TrainingArguments, encoder: str | None, groups: Iterable[Any]) -> CardFacts:
-    """What is known of a model before it trains.
+    """Collects what is known of a model before it trains.
 
     Args:
         card ([`CardSettings`]).
-        args ([`TrainingArguments`]): its settings are listed only where they differ from the defaults.
+        args ([`TrainingArguments`]): listed only where they differ from the defaults.
         encoder (`str`, *optional*): folder or Hub name of the encoder.
-        groups: the recipe's other dataclasses of settings.
+        groups: the other dataclasses of settings of the program.
     """
     differing: dict[str, Any] = {}
     default: dict[str, Any] = {}
@@ -120,6 +125,7 @@ def card_facts(card: CardSettings, args: TrainingArguments, encoder: str | None,
         synthetic=card.card_synthetic,
         settings=differing,
         default_settings=default,
+        chosen_by_val=bool(args.load_best_model_at_end),
     )
 
 
@@ -128,8 +134,8 @@ class ModelCardCallback(TrainerCallback):
 
     Args:
         config: the model's.
-        facts ([`CardFacts`]): free to be completed while it trains.
-        template (`str`, *optional*, defaults to `"burst2vec.md"`): one of `model_cards/`.
+        facts ([`CardFacts`]): may be completed while the model trains.
+        template (`str`, *optional*, defaults to `"burst2vec.md"`): a file of `model_cards/`.
     """
 
     def __init__(self, config: Any, facts: CardFacts, template: str = "burst2vec.md") -> None:
@@ -144,28 +150,23 @@ class ModelCardCallback(TrainerCallback):
         self.write(args, state)
 
     def write(self, args: Any, state: Any) -> None:
-        """Writes the card with what is known by now; until there are scores, with those of the last evaluation."""
+        """Writes the card with what is known by now: the scores of the last evaluation until there are final ones."""
         if not state.is_world_process_zero:
             return
         folder = Path(args.output_dir) / MODEL_FOLDER
         curves = {"title": "Training curves", "file": "training_curves.png"}
-        if (
-            plot_training_curves(state.log_history, folder / "figures" / curves["file"])
-            and curves not in self.facts.figures
-        ):
+        plotted = plot_training_curves(state.log_history, folder / "figures" / curves["file"])
+        if plotted and curves not in self.facts.figures:
             self.facts.figures.append(curves)
         interim = {} if self.facts.scores else last_evaluation(state.log_history)
         write_model_card(folder, self.template, self.config, self.facts, interim)
 
 
 def last_evaluation(log_history: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """The scores of the last evaluation while training, as `scores` of [`CardFacts`]."""
+    """The scores of the last evaluation during training, as `scores` of [`CardFacts`]."""
     for entry in reversed(log_history):
-        scores = {
-            name.removeprefix("eval_"): value
-            for name, value in entry.items()
-            if name.startswith("eval_") and name.endswith(("_ccc", "_uar", "_mae", "s_mtl"))
-        }
+        evaluated = {name.removeprefix("eval_"): value for name, value in entry.items() if name.startswith("eval_")}
+        scores = only_scores(evaluated)
         if scores:
             return {f"at step {entry['step']}": {"val": scores}}
     return {}
@@ -182,10 +183,10 @@ def write_model_card(
 
     Args:
         folder (`Path`): made if it is not there.
-        template (`str`): one of `model_cards/`.
+        template (`str`): a file of `model_cards/`.
         config: the model's.
         facts ([`CardFacts`]).
-        interim (`dict`, *optional*): scores of a model that still trains, shown where there are no others.
+        interim (`dict`, *optional*): scores of a model that still trains, shown if there are no final ones.
 
     Returns:
         `Path`: of the card.
@@ -210,7 +211,7 @@ def write_model_card(
             "adversarial": getattr(config, "adversarial", None),
             "members": getattr(config, "members", []),
             "scores": shown,
-            "score_columns": [f"{split} {name.replace('_', ' ')}" for split, name in columns],
+            "score_columns": [column_title(split, name) for split, name in columns],
             "validation_only": not facts.scores,
             "versions": {"paravox": paravox.__version__} | {package: version(package) for package in _PACKAGES},
         }
@@ -242,12 +243,12 @@ def _eval_results(facts: CardFacts) -> Iterable[EvalResult]:
     for split, name, value in _model_scores(facts):
         yield EvalResult(
             task_type=PIPELINE_TAG,
-            # The Hub wants an identifier even where the corpus is not there.
+            # The Hub wants an identifier even for a corpus that it does not have.
             dataset_type=hub_ids[0] if len(hub_ids) == 1 and hub_ids[0] else "local",
             dataset_name=names,
             dataset_split=SPLIT_NAMES[split],
             metric_type=name.rpartition("_")[2] if name != "s_mtl" else name,
-            # The Hub joins what is of one corpus and split: only here is room for the task.
+            # The Hub joins all scores of one corpus and split, so the task can only be named here.
             metric_name=_metric_title(name),
             metric_value=round(value, 4),
         )
@@ -259,7 +260,7 @@ def _metric_title(name: str) -> str:
 
 
 def write_eval_results(folder: Path, facts: CardFacts) -> None:
-    """The scores in the Hub's newer form, one file for each corpus that is on the Hub, if the scores are of it alone."""
+    """Writes the scores in the Hub's newer form, if they belong to one corpus alone and it is on the Hub."""
     hub_ids = [corpus.get("hub_id") for corpus in facts.corpora]
     if len(hub_ids) != 1 or not hub_ids[0]:
         return
@@ -274,7 +275,7 @@ def write_eval_results(folder: Path, facts: CardFacts) -> None:
 
 
 def _model_scores(facts: CardFacts) -> Iterable[tuple[str, str, float]]:
-    """Split, name and value of each score of the model, which is the last row."""
+    """Split, name and value of each score of the model, which is in the last row."""
     for split, scores in (list(facts.scores.values())[-1] if facts.scores else {}).items():
         for name, value in scores.items():
             yield split, name, value

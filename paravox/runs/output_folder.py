@@ -1,4 +1,4 @@
-"""The folder that a run writes to: one run at a time, and nothing of an earlier one is lost unasked."""
+"""The folder that a run writes to: one run at a time, and nothing of an earlier run is removed unless asked for."""
 
 import errno
 import fcntl
@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from paravox.modeling.errors import ConfigError
+from transformers import TrainingArguments
 
-# Without one of these a run cannot go on, or would with other numbers.
+from paravox.modeling.errors import CheckpointError, ConfigError
+
+# A run cannot go on without any of these, or would go on with other numbers.
 CHECKPOINT_PARTS = ("model*.safetensors", "optimizer*", "scheduler.pt", "rng_state*")
-# The locks that this process holds. A worker that is forked would hold them with it, for seconds after a kill of the run.
+# The locks that this process holds. A forked worker would hold them too, for seconds after the run was killed.
 _locks: set[IO] = set()
 
 
@@ -33,12 +35,12 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
 
     Args:
         folder (`Path`): made if it is not there.
-        empty (`bool`): whether it must not hold an earlier run's checkpoints.
-        overwrite (`bool`, *optional*, defaults to `False`): remove those instead of refusing.
+        empty (`bool`): whether the folder must not hold checkpoints of an earlier run.
+        overwrite (`bool`, *optional*, defaults to `False`): remove these checkpoints instead of refusing.
 
     Raises:
-        ConfigError: if another run holds the folder, an earlier one left checkpoints there, or the disk is full before
-            the run is over.
+        ConfigError: if another run holds the folder, an earlier run left checkpoints in it, or the disk becomes full
+            before the run is over.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
@@ -55,7 +57,7 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
         elif empty and checkpoints:
             raise ConfigError(
                 f"output_dir {folder} holds {checkpoints[0].name} of an earlier run: go on with "
-                "--resume_from_checkpoint last, choose another folder, or remove it with --overwrite_output_dir"
+                "--resume_from_checkpoint last, choose another folder, or remove it with --overwrite"
             )
         _locks.add(lock)
         try:
@@ -72,14 +74,32 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest of a run's checkpoints that a run can go on from; None where there is none."""
+    """The newest checkpoint of a run from which a run can go on; None if there is none."""
     whole = [path for path in folder.glob("checkpoint-*") if _is_whole(path)]
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
+def find_checkpoint(args: TrainingArguments) -> str | None:
+    """The checkpoint that a run is to go on from, if `resume_from_checkpoint` asks for one: a folder, or `last`.
+
+    Raises:
+        CheckpointError: if there is no checkpoint of the Trainer.
+    """
+    asked = args.resume_from_checkpoint
+    if asked in (None, "", False):
+        return None
+    folder = Path(args.output_dir) if asked == "last" else Path(asked)
+    found = last_whole_checkpoint(folder) if asked == "last" else str(folder)
+    if found is None or not (Path(found) / "trainer_state.json").is_file():
+        raise CheckpointError(
+            f"resume_from_checkpoint {asked!r}: there is no checkpoint of the Trainer in {folder}: check the folder"
+        )
+    return found
+
+
 def _is_whole(checkpoint: Path) -> bool:
-    # The Trainer writes its state last: without it, or with a part of it, a checkpoint was cut off. What else is missing
-    # was lost while the checkpoint was being removed.
+    # The Trainer writes its state last: without it, or with a part of it, the checkpoint was cut off. Other parts are
+    # missing where a run was killed while it removed the checkpoint.
     try:
         json.loads((checkpoint / "trainer_state.json").read_text())
     except (OSError, ValueError):
@@ -87,15 +107,8 @@ def _is_whole(checkpoint: Path) -> bool:
     return all(any(checkpoint.glob(part)) for part in CHECKPOINT_PARTS)
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Writes a file that says by being there that something is finished."""
-    part = file.with_name(f"{file.name}.part")
-    part.write_text(text)
-    part.replace(file)
-
-
 def _is_of_a_full_disk(error: Exception, folder: Path) -> bool:
-    """Whether a write failed for lack of space: the libraries that write weights do not all keep the error's number."""
+    """Whether a write failed for lack of space. Not all libraries that write weights keep the number of the error."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return "no space left" in str(error).lower() or (

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from transformers.utils.logging import disable_progress_bar
+
 from paravox.modeling.errors import ParavoxError
 
 INTERRUPTED = 130  # the exit code that shells give a program which Ctrl-C has stopped
@@ -22,6 +24,7 @@ def run(main: Callable[..., Any], argv: Sequence[str] | None = None, go_on: str 
         argv (list of `str`, *optional*): these arguments. By default those of the process.
         go_on (`str`, *optional*): how to go on after Ctrl-C, as the end of a sentence.
     """
+    disable_progress_bar()  # of loading and saving weights, which would stand between the lines of a run
     try:
         main(argv)
     except ParavoxError as error:

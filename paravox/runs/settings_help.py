@@ -10,7 +10,7 @@ from typing import Any
 from transformers import TrainingArguments
 
 WIDTH = 120  # columns; a narrower terminal folds the lines
-OPTION_WIDTH = 32
+OPTION_WIDTH = 34
 # The Trainer's arguments that most runs set.
 OFTEN_USED = (
     "output_dir",
@@ -73,10 +73,9 @@ def _title(dataclass_type: type) -> str:
 
 def _own_fields(dataclass_type: type) -> Iterator[str]:
     """The options that paravox adds, in the order in which they are declared."""
-    ours = [one for one in dataclass_type.__mro__ if one.__module__.startswith(("paravox.", "__main__", "test"))]
-    own = {name for one in ours for name in one.__dict__.get("__annotations__", {})}
+    inherited = TrainingArguments.__dataclass_fields__ if issubclass(dataclass_type, TrainingArguments) else {}
     for name, field in dataclass_type.__dataclass_fields__.items():
-        if name in own and field.init and not str(field.metadata.get("help", "")).startswith("Not used"):
+        if name not in inherited and field.init:
             yield name
 
 

@@ -1,25 +1,23 @@
 """Train Burst2Vec on any corpus of clips.
 
-    accelerate launch recipes/burst2vec/train.py recipes/burst2vec/configs/tiny_demo.yaml --data_dir DIR
-    accelerate launch recipes/burst2vec/train.py CONFIG.yaml --learning_rate 1e-5 --output_dir runs/mine
-    accelerate launch recipes/burst2vec/train.py CONFIG.yaml --resume_from_checkpoint last
+    accelerate launch recipes/burst2vec/train.py SETTINGS.yaml --data_dir FOLDER --output_dir runs/mine
+    accelerate launch recipes/burst2vec/train.py SETTINGS.yaml --resume_from_checkpoint last
 
-Every field below and every argument of the Trainer is a key of the YAML and an option of the command line. What a run
-leaves in `output_dir`: `model/` (opens by from_pretrained), `results.json`, `predictions/` of Val and Test in the order
-of the corpus's rows, `trainer_state.json` with the whole log, and `checkpoint-*/`, from which a run that was stopped
-goes on.
+Every field below and every argument of the Trainer is a key of the YAML file and an option of the command line. A minimal
+YAML file has `tasks` and `encoder`. A run leaves in `output_dir`: `model/`, which `from_pretrained` opens, `results.json`,
+`predictions/` of Val and Test, `log.jsonl` with all that was logged, `trainer_state.json`, and `checkpoint-*/`, from which
+a run that was stopped goes on.
 """
 
 import copy
+import dataclasses
 import json
-import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import AutoConfig, set_seed
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
@@ -27,20 +25,22 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy, Scheduler
 from paravox.corpora.audio_cache import AudioCache
 from paravox.corpora.class_weights import with_balanced_weights, without_balanced_weights
 from paravox.corpora.oversampling import oversample
-from paravox.corpora.registry import load_corpus
-from paravox.evaluation.baselines import constant_predictions
+from paravox.corpora.registry import CORPORA, load_corpus
 from paravox.evaluation.card_figures import plot_scores
 from paravox.evaluation.score_tables import print_scores
 from paravox.modeling.audio import load_audio
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
 from paravox.modeling.encoders import open_checkpoint
-from paravox.modeling.errors import CheckpointError, ConfigError
+from paravox.modeling.errors import ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.runs.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts, write_model_card
-from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
+from paravox.runs.output_folder import claim_output_folder, find_checkpoint
+from paravox.runs.program import run
+from paravox.runs.results import last_predictions, score_constant, score_splits, write_results
 from paravox.runs.settings import parse_settings
+from paravox.runs.training_defaults import training_defaults, without_validation
 from paravox.trainers.augmentation import ClipAugmentation
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
 from paravox.trainers.clip_pass import PassSettings
@@ -50,118 +50,86 @@ from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.publishing import MODEL_FOLDER, publish_run
 from paravox.trainers.sampler import TASK_BATCHING, padding_share
-from paravox.trainers.scoring import score_split
 
-SPLIT_TITLES = {"validation": "val", "test": "test"}
+GO_ON = "start the same command again with --resume_from_checkpoint last"
+HEADS_FOLDER = "frozen_head"
 
 
 @dataclass
 class ModelSettings:
-    """The model: an encoder, and what stands on it."""
+    """The model: an encoder and the layers on top of it."""
 
     tasks: list[dict] = field(
         metadata={
-            "help": "What to predict, each with name, kind, and labels or range. For classes, class_weights: balanced (or a "
-            "number a label) makes rare labels count more."
+            "help": "What to predict: a list, each with name, kind (intensities, scalar or classes), and labels or range."
         }
-    )
-    start_from: str | None = field(
-        default=None,
-        metadata={
-            "help": "Go on from the weights of a saved model of the same tasks, whose settings of this group then hold: a "
-            "folder, or a name on the Hub."
-        },
     )
     encoder: str | None = field(default=None, metadata={"help": "Folder or Hub name of a pre-trained encoder."})
     encoder_settings: dict | None = field(
-        default=None,
-        metadata={
-            "help": "Fields of the pre-trained encoder's own config to change, such as {dropout: 0.1, apply_spec_augment: "
-            "true}."
-        },
+        default=None, metadata={"help": "Fields of the encoder's config to change, such as {attention_dropout: 0.1}."}
     )
     encoder_config: dict | None = field(
-        default=None, metadata={"help": "Instead: model_type and sizes of an encoder that starts from random weights."}
+        default=None, metadata={"help": "Instead of encoder: model_type and sizes of one with random weights."}
+    )
+    start_from: str | None = field(
+        default=None, metadata={"help": "Instead of encoder: a saved model of the same tasks, whose settings are kept."}
     )
     projection_size: int = field(default=256, metadata={"help": "Width of the projected representation."})
-    feature_size: int = field(
-        default=256, metadata={"help": "Width of the shared, specific and joint representations."}
-    )
-    dropout: float = field(default=0.1, metadata={"help": "In the projection and the extractors."})
-    adversarial: bool = field(default=True, metadata={"help": "False is the paper's -Adv."})
+    feature_size: int = field(default=256, metadata={"help": "Width of the other representations."})
+    dropout: float = field(default=0.1, metadata={"help": "Dropout in the projection and the extractors."})
+    adversarial: bool = field(default=True, metadata={"help": "Adversarial debiasing; false is the paper's -Adv."})
     discriminator_weight: float = field(default=0.5, metadata={"help": "Alpha 1 of equation 8."})
     adversarial_weight: float = field(default=0.25, metadata={"help": "Alpha 2 of equation 8."})
     adversarial_scope: str = field(
         default="encoder", metadata={"help": "How far a reversed gradient flows: encoder or extractor."}
     )
-    layer_weights: bool = field(default=False, metadata={"help": "Learn a weighted mean of all the encoder's layers."})
-    uncertainty_weighting: bool = field(
-        default=False, metadata={"help": "Weigh the tasks by learned variances instead of evenly."}
-    )
+    layer_weights: bool = field(default=False, metadata={"help": "Learn a weighted mean of all encoder layers."})
+    uncertainty_weighting: bool = field(default=False, metadata={"help": "Weight the tasks by learned variances."})
     target_rms_db: float | None = field(default=None, metadata={"help": "Level of every clip in dB of full scale."})
 
 
 @dataclass
 class DataSettings:
-    """The corpus, and how its clips are read."""
+    """The corpus and how its clips are read."""
 
-    data_dir: str = field(
-        metadata={"help": "Folder of the corpus; for corpus: dataset also a Parquet file or Hub name."}
+    data_dir: str = field(metadata={"help": "Folder of the corpus; for corpus: dataset also a Hub name."})
+    corpus: str = field(default="metadata_csv", metadata={"help": f"One of {', '.join(CORPORA)}."})
+    corpus_options: dict | None = field(
+        default=None, metadata={"help": "Options of the corpus's reader, such as {no_majority: other}."}
     )
-    corpus: str = field(default="metadata_csv", metadata={"help": "exvo, metadata_csv or dataset."})
-    audio: str = field(
-        default="provided", metadata={"help": "ExVo's processed wav files (provided) or the webm files (raw)."}
-    )
-    max_seconds: float | None = field(
-        default=None, metadata={"help": "Longer Train clips are cropped, anew each epoch."}
-    )
+    audio: str = field(default="provided", metadata={"help": "Which recordings of ExVo to read: provided or raw."})
+    max_seconds: float | None = field(default=None, metadata={"help": "Crop longer Train clips, anew each epoch."})
     augmentation: list[dict] = field(
         default_factory=list,
-        metadata={
-            "help": "Changes Train clips by audiomentations, anew each epoch: a list of transforms, such as "
-            "{transform: AddGaussianNoise, p: 0.5, max_amplitude: 0.01}."
-        },
+        metadata={"help": "Transforms of audiomentations for Train clips, such as [{transform: Gain, p: 0.5}]."},
     )
-    oversample: bool = field(
-        default=False, metadata={"help": "Draw Train rows again until all strata are of one size."}
-    )
-    max_repeats: int = field(default=10, metadata={"help": "At most so often a row, when oversampling."})
-    shuffle_labels: bool = field(
-        default=False,
-        metadata={"help": "Deal Train's labels out at random: what is left is not learned from the sound."},
-    )
-    cache_dir: str | None = field(
-        default=None, metadata={"help": "Keep decoded audio here, so that it is decoded once."}
-    )
-    cache_gigabytes: float = field(default=20.0, metadata={"help": "The most that the cache takes on disk."})
+    oversample: bool = field(default=False, metadata={"help": "Repeat Train rows until all strata have one size."})
+    max_repeats: int = field(default=10, metadata={"help": "The most often that oversampling uses a row."})
+    shuffle_labels: bool = field(default=False, metadata={"help": "Shuffle the labels of Train, for a control."})
+    cache_dir: str | None = field(default=None, metadata={"help": "Keep decoded audio in this folder."})
+    cache_gigabytes: float = field(default=20.0, metadata={"help": "The most disk space that a cache takes."})
     cache_lower_layers: bool = field(
-        default=False,
-        metadata={
-            "help": "Run what trainable_encoder_layers freezes once, and keep its states on disk in cache_dir (or "
-            "output_dir), each split's within cache_gigabytes."
-        },
+        default=False, metadata={"help": "Run frozen encoder layers once and keep their states on disk."}
     )
-    skip_bad: bool = field(default=False, metadata={"help": "Leave out clips that cannot be read instead of stopping."})
+    skip_bad: bool = field(default=False, metadata={"help": "Leave out clips that cannot be read."})
 
 
 @dataclass
 class RunSettings:
-    """The stages of a run, and what it leaves."""
+    """The stages of a run and what it leaves."""
 
     heads_first_epochs: int = field(
-        default=0,
-        metadata={"help": "First train all but the encoder for so many epochs, on what the frozen encoder gives."},
+        default=0, metadata={"help": "First train the rest on the frozen encoder for so many epochs."}
     )
     heads_first_task_batching: str = field(
-        default="round_robin",
-        metadata={"help": "How that stage chooses the task of a batch.", "choices": list(TASK_BATCHING)},
+        default="round_robin", metadata={"help": "task_batching of that stage.", "choices": list(TASK_BATCHING)}
     )
     heads_first_learning_rate: float = field(default=1e-3, metadata={"help": "Learning rate of that stage."})
-    results_file: str | None = field(default=None, metadata={"help": "Also write results.json here."})
-    overwrite_output_dir: bool = field(default=False, metadata={"help": "Remove an earlier run's checkpoints first."})
+    output: str | None = field(default=None, metadata={"help": "Also write results.json to this file."})
+    overwrite: bool = field(default=False, metadata={"help": "Remove the checkpoints of an earlier run first."})
 
 
-# Of the settings of a model, those that its config has too.
+# The settings of a model that its config has too.
 CONFIG_FIELDS = (
     "projection_size",
     "feature_size",
@@ -174,22 +142,30 @@ CONFIG_FIELDS = (
     "uncertainty_weighting",
 )
 SETTINGS = (ModelSettings, DataSettings, RunSettings, CardSettings, MultiTaskTrainingArguments)
+Datasets = dict[str, MultiTaskDataset]
 
 
-def main(argv: list[str] | None = None) -> dict:
-    """Runs the recipe with command line arguments, a YAML file first; gives what results.json holds."""
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Runs the program with command line arguments, a YAML file first; returns the content of results.json."""
     started = time.time()
-    model_settings, data_settings, run_settings, card_settings, args = parse_settings(SETTINGS, argv)
+    model_settings, data_settings, run_settings, card_settings, args = parse_settings(
+        SETTINGS, argv, __doc__, training_defaults
+    )
+    if args.num_train_epochs <= 0 and not run_settings.heads_first_epochs:
+        raise ConfigError(
+            "num_train_epochs and heads_first_epochs are both 0, so nothing would learn: raise one of them"
+        )
     output_dir = Path(args.output_dir)
     resume = find_checkpoint(args)
-    claim = claim_output_folder(output_dir, empty=resume is None, overwrite=run_settings.overwrite_output_dir)
+    claim = claim_output_folder(output_dir, empty=resume is None, overwrite=run_settings.overwrite)
     # One process of a run holds the folder for all of them.
     with claim if args.process_index == 0 else nullcontext():
         set_seed(args.seed)
         extractor = build_extractor(model_settings)
-        datasets = build_datasets(
-            data_settings, parse_tasks(without_balanced_weights(model_settings.tasks)), extractor, args.seed
-        )
+        tasks = parse_tasks(without_balanced_weights(model_settings.tasks))
+        datasets = build_datasets(data_settings, tasks, extractor, args.seed)
+        if "validation" not in datasets:
+            args = without_validation(args)
         tasks = parse_tasks(with_balanced_weights(model_settings.tasks, datasets["train"].labels))
         model = build_model(model_settings, tasks)
         facts = card_facts(card_settings, args, model_settings.encoder, (model_settings, data_settings, run_settings))
@@ -197,51 +173,69 @@ def main(argv: list[str] | None = None) -> dict:
         if data_settings.cache_lower_layers:
             datasets = encode_once(model, extractor, datasets, args, data_settings)
         if run_settings.heads_first_epochs:
-            results["frozen_head"] = train_heads_first(model, extractor, datasets, args, run_settings, resume)
+            results[HEADS_FOLDER] = train_heads_first(model, extractor, datasets, args, run_settings, resume)
         if args.num_train_epochs > 0:
-            card = ModelCardCallback(model.config, facts)
-            trainer = Burst2VecTrainer(
-                model, args, extractor, datasets["train"], datasets.get("validation"), callbacks=[card]
-            )
-            print_plan(trainer)
-            trainer.train(resume_from_checkpoint=resume)
-            trainer.save_state()
-            results |= score_splits(trainer, datasets)
+            results |= train(model, extractor, datasets, args, facts, resume)
         else:
-            results |= results["frozen_head"]
+            results |= results[HEADS_FOLDER]
         results["seconds"] = round(time.time() - started)
         if args.process_index == 0:
-            folder = output_dir / MODEL_FOLDER
-            model.save_pretrained(folder)
-            extractor.save_pretrained(folder)
-            complete_card(folder, model, facts, results, datasets)
-            if args.push_to_hub:
-                publish_run(folder, args)
-            write_results(results, output_dir / "results.json", run_settings.results_file)
-            print_results(results)
-            print(f"model saved in {folder}")
+            finish(model, extractor, args, facts, results, run_settings.output)
     return results
 
 
-def complete_card(
-    folder: Path,
+def train(
     model: Burst2VecForMultiTask,
+    extractor: Burst2VecFeatureExtractor,
+    datasets: Datasets,
+    args: MultiTaskTrainingArguments,
     facts: CardFacts,
-    results: dict,
-    datasets: dict[str, MultiTaskDataset],
+    resume: str | None,
+) -> dict[str, dict[str, float]]:
+    """Trains the model, saves it, and only then scores it; returns the scores by split."""
+    card = ModelCardCallback(model.config, facts)
+    trainer = Burst2VecTrainer(model, args, extractor, datasets["train"], datasets.get("validation"), callbacks=[card])
+    print_plan(trainer)
+    trainer.train(resume_from_checkpoint=resume)
+    trainer.save_state()
+    if trainer.is_world_process_zero():
+        save_model(model, extractor, args)
+    return score_splits(trainer, datasets)
+
+
+def finish(
+    model: Burst2VecForMultiTask,
+    extractor: Burst2VecFeatureExtractor,
+    args: MultiTaskTrainingArguments,
+    facts: CardFacts,
+    results: dict[str, Any],
+    output: str | None,
 ) -> None:
-    """Writes the card with the final scores, and the figures of the last split that was scored."""
+    """Leaves the model with its card, the results and the table."""
+    output_dir = Path(args.output_dir)
+    folder = save_model(model, extractor, args)
     facts.scores = score_rows(results)
-    tasks = parse_tasks(model.config.tasks)
-    predictions = folder.parent / "predictions"
-    if not predictions.is_dir():
-        predictions = folder.parent / "frozen_head" / "predictions"
-    for split, title in SPLIT_TITLES.items():
-        if split in datasets:
-            with np.load(predictions / f"{title}.npz") as file:
-                figures = plot_scores(tasks, dict(file), datasets[split].labels, folder / "figures")
-    facts.figures = figures + [figure for figure in facts.figures if figure not in figures]
+    facts.chosen_by_val = val_chose(args, results)
+    scored = last_predictions(output_dir, output_dir / HEADS_FOLDER)
+    if scored is not None:
+        tasks = parse_tasks(model.config.tasks)
+        figures = plot_scores(tasks, scored.predictions, scored.labels, folder / "figures")
+        facts.figures = figures + [figure for figure in facts.figures if figure not in figures]
     write_model_card(folder, "burst2vec.md", model.config, facts)
+    if args.push_to_hub:
+        publish_run(folder, args)
+    write_results(results, output_dir / "results.json", output)
+    print_scores(table_title(args, results), score_rows(results))
+    print(f"The model is saved in {folder}.")
+
+
+def save_model(
+    model: Burst2VecForMultiTask, extractor: Burst2VecFeatureExtractor, args: MultiTaskTrainingArguments
+) -> Path:
+    folder = Path(args.output_dir) / MODEL_FOLDER
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    return folder
 
 
 def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
@@ -288,43 +282,43 @@ def open_saved(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMultiT
     if parse_tasks(model.config.tasks) != tasks:
         saved = ", ".join(task["name"] for task in model.config.tasks)
         raise ConfigError(
-            f"start_from {settings.start_from!r} has the tasks {saved}, in part or whole other ones than the settings: give the "
-            "same names, kinds, labels and ranges in the same order"
+            f"start_from {settings.start_from!r} has the tasks {saved}, which are not those of the settings: give the same "
+            "names, kinds, labels and ranges in the same order"
         )
     return model
 
 
 def adopt_setting(settings: ModelSettings, name: str, saved: Any) -> None:
-    """Puts what a saved model has in the place of a setting; one that was set otherwise would go unheard."""
+    """Replaces a setting by the saved model's; one that was set to something else would be silently ignored."""
     given, default = getattr(settings, name), ModelSettings.__dataclass_fields__[name].default
     if given not in (default, saved):
         raise ConfigError(
-            f"{name} is {given!r}, but the model of start_from has {saved!r}, which holds: leave {name} out"
+            f"{name} is {given!r}, but the model of start_from has {saved!r}, which is kept: leave {name} out"
         )
     setattr(settings, name, saved)
 
 
 def build_datasets(
     settings: DataSettings, tasks: list[Task], extractor: Burst2VecFeatureExtractor, seed: int
-) -> dict[str, MultiTaskDataset]:
-    """The splits of the corpus, ready for the trainer; Train is cropped and, if asked, augmented and oversampled."""
+) -> Datasets:
+    """The splits of the corpus, ready for the trainer; Train is cropped and, if asked for, augmented and oversampled."""
     augmentation = ClipAugmentation(settings.augmentation) if settings.augmentation else None
-    corpus = load_corpus(settings.corpus, settings.data_dir, tasks, settings.audio)
+    options = settings.corpus_options or {}
+    corpus = load_corpus(settings.corpus, settings.data_dir, tasks, settings.audio, **options)
     if settings.oversample:
         corpus["train"] = oversample(corpus["train"], tasks, settings.max_repeats, seed)
     rate = extractor.sampling_rate
     cache = AudioCache(settings.cache_dir, settings.cache_gigabytes, rate) if settings.cache_dir else None
+    load = cache.load if cache else load_audio
     datasets = {}
     for split, clips in corpus.items():
-        crop = settings.max_seconds if split == "train" else None
-        load = cache.load if cache else load_audio
-        augment = augmentation if split == "train" else None
-        dataset = MultiTaskDataset(clips, tasks, load, rate, max_seconds=crop, seed=seed, augmentation=augment)
+        only_train = {"max_seconds": settings.max_seconds, "augmentation": augmentation} if split == "train" else {}
+        dataset = MultiTaskDataset(clips, tasks, load, rate, seed=seed, **only_train)
         if settings.skip_bad:
             dataset, messages = dataset.skip_unreadable()
-            print(
-                "".join(f"skipped: {message}\n" for message in messages[:3]) + f"{split}: {len(messages)} clips skipped"
-            )
+            for message in messages[:3]:
+                print(f"skipped: {message}")
+            print(f"{split}: {len(messages)} clips skipped")
         datasets[split] = dataset
     if settings.shuffle_labels:
         datasets["train"] = datasets["train"].with_shuffled_labels(seed)
@@ -334,19 +328,18 @@ def build_datasets(
 def encode_once(
     model: Burst2VecForMultiTask,
     extractor: Burst2VecFeatureExtractor,
-    datasets: dict[str, MultiTaskDataset],
+    datasets: Datasets,
     args: MultiTaskTrainingArguments,
     settings: DataSettings,
-) -> dict[str, MultiTaskDataset]:
-    """The splits, standing for what the frozen part of the encoder made of them."""
+) -> Datasets:
+    """The splits after one pass of the frozen part of the encoder."""
     if args.trainable_encoder_layers is not None:
         model.freeze_encoder(args.trainable_encoder_layers)
     folder = Path(settings.cache_dir or args.output_dir) / "states"
+    pass_settings = PassSettings.from_arguments(args)
     with args.main_process_first(desc="encoding"):
         return {
-            split: encode_lower_layers(
-                model, dataset, extractor, folder, settings.cache_gigabytes, PassSettings.from_arguments(args)
-            )
+            split: encode_lower_layers(model, dataset, extractor, folder, settings.cache_gigabytes, pass_settings)
             for split, dataset in datasets.items()
         }
 
@@ -354,7 +347,7 @@ def encode_once(
 def train_heads_first(
     model: Burst2VecForMultiTask,
     extractor: Burst2VecFeatureExtractor,
-    datasets: dict[str, MultiTaskDataset],
+    datasets: Datasets,
     args: MultiTaskTrainingArguments,
     settings: RunSettings,
     resume: str | None,
@@ -362,44 +355,29 @@ def train_heads_first(
     """Trains everything but the encoder, on one pass of the encoder over the corpus, and leaves the best in the model.
 
     Returns:
-        `dict`: the frozen head's scores per split.
+        `dict`: the scores of the frozen head by split.
 
     Raises:
-        ConfigError: if Train is augmented and no stage follows that would learn from its clips.
+        ConfigError: if there is no Val to choose the best by, or Train is augmented and no stage follows that would learn
+            from its clips.
     """
-    if (
-        settings.heads_first_epochs
-        and getattr(datasets["train"].source, "augmentation", None) is not None
-        and args.num_train_epochs <= 0
-    ):
+    if "validation" not in datasets:
         raise ConfigError(
-            "augmentation changes nothing where num_train_epochs is 0, because the heads learn on one pass of the "
-            "encoder over unchanged clips: leave augmentation out, or train for an epoch or more"
+            "heads_first_epochs needs a validation split, which chooses the epoch: add one or leave it out"
         )
-    stage_args = copy.deepcopy(args)
-    stage_args.output_dir = str(Path(args.output_dir) / "frozen_head")
+    if getattr(datasets["train"].source, "augmentation", None) is not None and args.num_train_epochs <= 0:
+        raise ConfigError(
+            "augmentation changes nothing if num_train_epochs is 0, because the heads learn on one pass of the encoder over "
+            "unchanged clips: leave augmentation out, or train for at least one epoch"
+        )
+    stage_args = heads_first_arguments(args, settings)
     scores_file = Path(stage_args.output_dir) / "results.json"
     if resume is not None:
-        # Its weights are in the checkpoint that the next stage goes on from.
+        # The weights of this stage are in the checkpoint that the next stage goes on from.
         return json.loads(scores_file.read_text())
-    stage_args.num_train_epochs = settings.heads_first_epochs
-    stage_args.max_steps = -1
-    stage_args.push_to_hub = False
-    stage_args.learning_rate = settings.heads_first_learning_rate
-    stage_args.encoder_learning_rate = None
-    stage_args.lr_scheduler_type = SchedulerType.CONSTANT
-    stage_args.warmup_steps = 0
-    stage_args.task_batching = settings.heads_first_task_batching
-    stage_args.dataloader_num_workers = 0
-    stage_args.dataloader_prefetch_factor = None
-    stage_args.trainable_encoder_layers = 0
-    stage_args.eval_strategy = IntervalStrategy.EPOCH
-    stage_args.save_strategy = SaveStrategy.EPOCH
-    stage_args.save_total_limit = 1
-    stage_args.load_best_model_at_end = True
     heads = copy.deepcopy(model)
     trainer = Burst2VecTrainer(heads, stage_args, extractor, datasets["train"], datasets["validation"])
-    # One pass serves all epochs: over the clips as they are.
+    # One pass serves all epochs, so it goes over the clips as they are.
     pooled = {
         split: dataset.with_source(PooledStates(dataset.source.pooled))
         if isinstance(dataset.source, LowerStates)
@@ -410,91 +388,68 @@ def train_heads_first(
     trainer.train()
     trainer.save_state()
     scores = score_splits(trainer, pooled)
-    scores_file.write_text(json.dumps(scores, indent=2) + "\n")
+    write_results(scores, scores_file)
     model.load_state_dict(heads.state_dict())
     return scores
 
 
-def score_splits(trainer: Burst2VecTrainer, datasets: dict[str, MultiTaskDataset]) -> dict[str, dict[str, float]]:
-    """The scores of Val and Test, whichever the corpus has with labels; predictions are written beside them."""
-    scores = {}
-    folder = Path(trainer.args.output_dir) / "predictions"
-    for split, title in SPLIT_TITLES.items():
-        if split in datasets:
-            output = trainer.predict(datasets[split], metric_key_prefix=title)
-            named = {name.removeprefix(f"{title}_"): value for name, value in output.metrics.items()}
-            scores[title] = only_scores(named)
-            if trainer.is_world_process_zero():
-                folder.mkdir(parents=True, exist_ok=True)
-                np.savez(folder / f"{title}.npz", **output.predictions)
-    return scores
-
-
-def score_constant(tasks: list[Task], datasets: dict[str, MultiTaskDataset]) -> dict[str, dict[str, float]]:
-    """What always predicting the same reaches."""
-    labels = datasets["train"].labels
-    return {
-        title: score_split(tasks, constant_predictions(tasks, labels, len(datasets[split])), datasets[split].labels)
-        for split, title in SPLIT_TITLES.items()
-        if split in datasets
-    }
-
-
-def only_scores(metrics: dict[str, float]) -> dict[str, float]:
-    """Metrics without losses and timings."""
-    return {name: value for name, value in metrics.items() if name.endswith(("_ccc", "_uar", "_mae", "s_mtl"))}
+def heads_first_arguments(args: MultiTaskTrainingArguments, settings: RunSettings) -> MultiTaskTrainingArguments:
+    """The arguments of the heads-first stage: those of the run, but for what concerns the encoder and the schedule."""
+    return dataclasses.replace(
+        args,
+        output_dir=str(Path(args.output_dir) / HEADS_FOLDER),
+        num_train_epochs=settings.heads_first_epochs,
+        max_steps=-1,
+        learning_rate=settings.heads_first_learning_rate,
+        encoder_learning_rate=None,
+        lr_scheduler_type=SchedulerType.CONSTANT,
+        warmup_steps=0,
+        task_batching=settings.heads_first_task_batching,
+        task_batch_sizes=None if settings.heads_first_task_batching == "all_tasks" else args.task_batch_sizes,
+        trainable_encoder_layers=0,
+        dataloader_num_workers=0,
+        dataloader_prefetch_factor=None,
+        eval_strategy=IntervalStrategy.EPOCH,
+        save_strategy=SaveStrategy.EPOCH,
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        push_to_hub=False,
+    )
 
 
 def print_plan(trainer: Burst2VecTrainer) -> None:
-    """Says before a long run what an epoch is."""
+    """Says before a long run how large it is."""
     if not trainer.is_world_process_zero():
         return
     sampler = trainer.train_batch_sampler()
     padding = padding_share(list(sampler), trainer.train_dataset.seconds)
     learning = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
+    processes = f" over {trainer.args.world_size} processes" if trainer.args.world_size > 1 else ""
     print(
-        f"{len(sampler)} batches an epoch for {trainer.args.world_size} processes, {padding:.1%} of their audio is "
-        f"padding; {learning:,} of {trainer.model.num_parameters():,} parameters learn"
+        f"{len(trainer.train_dataset):,} Train clips in {len(sampler):,} batches per epoch{processes}; {padding:.1%} of "
+        f"their audio is padding. {learning:,} of {trainer.model.num_parameters():,} parameters learn."
     )
 
 
-def score_rows(results: dict) -> dict[str, dict[str, dict[str, float]]]:
+def score_rows(results: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
     """The rows of a table, by split and metric; the last one is the model's."""
     return {
         "constant prediction": results["constant"],
-        **({"frozen head": results["frozen_head"]} if "frozen_head" in results else {}),
-        "Burst2Vec": {title: results[title] for title in SPLIT_TITLES.values() if title in results},
+        **({"frozen head": results[HEADS_FOLDER]} if HEADS_FOLDER in results else {}),
+        "Burst2Vec": {title: results[title] for title in ("val", "test") if title in results},
     }
 
 
-def print_results(results: dict) -> None:
-    print_scores("Scores (Val was used for selection, Test was not)", score_rows(results))
+def val_chose(args: MultiTaskTrainingArguments, results: dict[str, Any]) -> bool:
+    """Whether scores on Val chose the epoch that the model is from. The heads-first stage always chooses."""
+    return "val" in results and (args.load_best_model_at_end or args.num_train_epochs <= 0)
 
 
-def write_results(results: dict, *files: str | Path | None) -> None:
-    for file in filter(None, files):
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(Path(file), json.dumps(results, indent=2) + "\n")
-
-
-def find_checkpoint(args: MultiTaskTrainingArguments) -> str | None:
-    """The checkpoint to go on from, where one was asked for: a folder, or `last` for the newest of the output folder."""
-    asked = args.resume_from_checkpoint
-    if asked in (None, "", False):
-        return None
-    folder = Path(args.output_dir) if asked == "last" else Path(asked)
-    found = last_whole_checkpoint(folder) if asked == "last" else str(folder)
-    if found is None or not (Path(found) / "trainer_state.json").is_file():
-        raise CheckpointError(
-            f"resume_from_checkpoint {asked!r}: no checkpoint of the Trainer in {folder}: check the folder"
-        )
-    return found
+def table_title(args: MultiTaskTrainingArguments, results: dict[str, Any]) -> str:
+    if "val" not in results and "test" not in results:
+        return "The corpus has neither a validation nor a test split, so there are no scores"
+    return "Scores (Val chose the epoch)" if val_chose(args, results) else "Scores after the last epoch"
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, FloatingPointError) as error:
-        if type(error).__module__.startswith("paravox.") or isinstance(error, FloatingPointError):
-            sys.exit(f"{type(error).__name__}: {error}")
-        raise
+    run(main, go_on=GO_ON)

@@ -122,7 +122,7 @@ def test_the_callback_writes_what_is_known_so_far(config, facts, tmp_path):
     for _ in range(2):
         callback.on_push_begin(args, state, TrainerControl())
     text = (tmp_path / "model" / "README.md").read_text()
-    assert "| at step 40 | 0.400 | 7.100 |" in text and "While training: of Val" in text
+    assert "| at step 40 | 0.400 | 7.100 |" in text and "The scores are those of Val during training." in text
     assert text.count("figures/training_curves.png") == 1
     assert (tmp_path / "model" / "figures" / "training_curves.png").is_file()
     facts.scores = SCORES

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paravox.modeling.errors import ConfigError
-from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
+from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,3 @@ def test_the_newest_whole_checkpoint():
     Path("run/checkpoint-11/trainer_state.json").write_text("")
     Path("run/checkpoint-12/optimizer.pt").unlink()
     assert last_whole_checkpoint(Path("run")) == "run/checkpoint-9"
-
-
-def test_a_file_is_there_when_it_is_whole(monkeypatch):
-    write_whole(Path("results.json"), "first")
-    write_text = Path.write_text
-
-    def killed(path, text):
-        write_text(path, text[:2])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "write_text", killed)
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(Path("results.json"), "second")
-    assert Path("results.json").read_text() == "first"
