@@ -165,7 +165,7 @@ def test_a_training_run_leaves_a_model_on_the_hub(hub, work, trained, clips):
     } <= files.keys()
     assert_nothing_private(hub, MODEL, str(work))
     assert files["model.safetensors"] == (trained / "model" / "model.safetensors").read_bytes()
-    expected = predict.main([str(trained / "model"), *map(str, clips)])
+    expected = predict.main([*map(str, clips), "--model", str(trained / "model")])
     assert_opens_elsewhere(hub, work, MODEL, clips, expected)
 
 
@@ -198,7 +198,7 @@ import sys
 from paravox.recipes.burst2vec import predict
 from paravox.recipes.burst2vec import score
 model, revision, clip = sys.argv[1:]
-predict.main([model, clip, "--json"])
+predict.main([clip, "--model", model, "--json"])
 score.main([model, "--data_dir", "corpus", "--output", "last.json"])
 score.main([model, "--data_dir", "corpus", "--output", "middle.json", "--revision", revision])
 """
@@ -207,7 +207,7 @@ score.main([model, "--data_dir", "corpus", "--output", "middle.json", "--revisio
 def test_predict_and_score_take_a_name(hub, work, trained, clips):
     middle = list(hub.repositories[MODEL].revisions)[1]
     said = output_of(run(hub, work, "-c", PREDICT_AND_SCORE, MODEL, middle, clips[0]))
-    assert json.loads(said.splitlines()[0]) == predict.main([str(trained / "model"), str(clips[0])])[0]
+    assert json.loads(said.splitlines()[0]) == predict.main([str(clips[0]), "--model", str(trained / "model")])[0]
     last, first = (json.loads((work / name).read_text())[MODEL] for name in ("last.json", "middle.json"))
     log = json.loads((trained / "trainer_state.json").read_text())["log_history"]
     step_2 = next(entry for entry in log if entry["step"] == 2 and "eval_emotion_ccc" in entry)
@@ -270,7 +270,7 @@ def test_a_trainer_pushes_to_a_branch_and_says_why_it_cannot(hub, work, trained,
     )
     refused, stock_card, message = said.splitlines()
     assert refused.startswith("the Hub refused to write to 'writer/branched' (403: this fault was asked for)")
-    assert stock_card.startswith("'language' has no place here")
+    assert stock_card.startswith("'language' cannot be given here")
     assert message == "By hand" and hub.repositories["writer/branched"].messages == ["initial commit", "By hand"]
     assert set(hub.files("writer/branched")) == {".gitattributes"}
     assert hub.files("writer/branched", "next")["model.safetensors"] == hub.files(MODEL)["model.safetensors"]
@@ -284,7 +284,9 @@ def test_ensembles_are_pushed_by_their_class(hub, work, saved_members, clips, tm
     assert hub.repositories["writer/ensemble"].private
     assert_nothing_private(hub, "writer/ensemble", str(tmp_path))
     hub.repositories["writer/ensemble"].private = False
-    assert_opens_elsewhere(hub, work, "writer/ensemble", clips, predict.main([str(folder), *map(str, clips)]))
+    assert_opens_elsewhere(
+        hub, work, "writer/ensemble", clips, predict.main([*map(str, clips), "--model", str(folder)])
+    )
 
 
 PUBLISH = """
@@ -363,7 +365,7 @@ def test_publishing_says_what_is_in_the_way(hub, work, trained, tmp_path):
     said = output_of(run(hub, work, "-c", PUBLISH, *(f"{changed}|{case}" for case in cases))).splitlines()
     assert re.match("the Hub refused to write to 'reader/x' \\(403: .*no right", said[0])
     assert re.match("the Hub refused to write to 'writer/x' \\(401: ", said[1])
-    assert said[2].startswith("'a/b/c' cannot be a name on the Hub")
+    assert said[2].startswith("'a/b/c' is not a valid name on the Hub")
     assert said[3].startswith(
         "the Hub refused to write to 'writer/bursts' (403: this fault was asked for): check the name"
     )
