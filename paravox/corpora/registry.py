@@ -32,9 +32,9 @@ class Corpus:
     """A corpus that can be opened by its name.
 
     Args:
-        read (`Callable`): the reader, which takes `data_dir` and, if it needs them, `tasks`; its other arguments are the
-            options of the corpus. It returns one dataset per split, or, for an emotion corpus, one dataset with the columns
-            `path`, `speaker`, `emotion` and perhaps `split` or `session`.
+        read (`Callable`): the reader, which takes `data_dir` and, if it needs them, `tasks`; its other arguments are
+            the options of the corpus. It returns one dataset per split, or, for an emotion corpus, one dataset with the
+            columns `path`, `speaker`, `emotion` and perhaps `split` or `session`.
         emotions (tuple of `str`, *optional*): the label set of an emotion corpus, which has one emotion per clip.
     """
 
@@ -74,10 +74,11 @@ def load_corpus(
         corpus (`str`): a key of `CORPORA`. `metadata_csv` is a folder with that file; `dataset` is what `save_to_disk`
             wrote, Parquet, or a name on the Hub.
         data_dir (`str` or `Path`): the folder of the corpus.
-        tasks (list of [`Task`], *optional*): the labels that the corpus must have. An emotion corpus has those of a task
+        tasks (list of [`Task`], *optional*): the labels that the corpus must have. An emotion corpus has those of a
+        task
             named `emotion` of kind `classes`.
-        audio (`str`, *optional*, defaults to `"provided"`): which recordings of ExVo, the processed ones or the `raw` ones.
-            No other corpus has this choice.
+        audio (`str`, *optional*, defaults to `"provided"`): which recordings of ExVo, the processed ones or the `raw`
+            ones. No other corpus has this choice.
         options: those of the reader, such as `no_majority`, and for an emotion corpus those of [`split_clips`].
 
     Returns:
@@ -134,6 +135,12 @@ def find_corpus(name: str) -> Corpus:
     if name not in CORPORA:
         raise ConfigError(f"corpus {name!r} is not known: {did_you_mean(name, CORPORA)}")
     return CORPORA[name]
+
+
+def emotion_tasks(corpus: str) -> list[Task]:
+    """Returns the one task that an emotion corpus brings, with its label set; for any other corpus, no task."""
+    emotions = find_corpus(corpus).emotions
+    return [Task("emotion", kind="classes", labels=emotions)] if emotions else []
 
 
 def labels_of(corpus: Corpus, clips: Dataset) -> tuple[str, ...]:

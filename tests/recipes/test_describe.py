@@ -1,4 +1,4 @@
-"""What a corpus holds, counted by hand."""
+"""The program that shows what a corpus holds: with a YAML file, without one, and by the name of a corpus."""
 
 import json
 from pathlib import Path
@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from little_corpora import write_clip
+from matplotlib.image import imread
 
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.errors import ConfigError, CorpusError
 from paravox.recipes import describe
 
 YAML = """
 tasks:
   - {name: emotion, kind: intensities, labels: [awe, fear]}
   - {name: age, kind: scalar, range: [20, 40], unit: years}
-  - {name: country, kind: classes, labels: [China, USA]}
+  - {name: country, kind: classes, labels: [China, USA], class_weights: balanced}
+learning_rate: 1e-3
 """
 ROWS = [
     "file_name,speaker,split,awe,fear,age,country",
@@ -27,41 +29,85 @@ ROWS = [
 
 
 @pytest.fixture
-def corpus():
+def corpus(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for clip in range(5):
         write_clip(Path(f"corpus/{clip}.wav"), clip, seconds=0.5 * (clip + 1))
     Path("corpus/metadata.csv").write_text("\n".join(ROWS))
     Path("tasks.yaml").write_text(YAML)
-    return ["corpus", "--config", "tasks.yaml", "--output_dir", "out"]
 
 
-def test_counts_hours_and_labels(corpus, capsys):
-    description = describe.main(corpus)
-    assert json.loads(Path("out/describe.json").read_text()) == description
+def test_a_yaml_file_says_which_labels_to_count(corpus, capsys):
+    description = describe.main(["tasks.yaml", "--data_dir", "corpus", "--output_dir", "out/deep"])
+    assert json.loads(Path("out/deep/describe.json").read_text()) == description
     train = description["train"]
-    assert (train["clips"], train["speakers"]) == (3, 2)
-    assert train["hours"] == round(3.0 / 3600, 3)
+    assert (train["clips"], train["speakers"], train["hours"]) == (3, 2, round(3.0 / 3600, 3))
     labels = train["labels"]
-    assert labels["country"]["known"] == 3 and labels["country"]["counts"] == {"China": 2, "USA": 1}
+    assert labels["country"] == {"known": 3, "counts": {"China": 2, "USA": 1}}
     assert labels["emotion"]["known"] == 2 and labels["emotion"]["strongest"] == {"awe": 1, "fear": 1}
     assert (labels["age"]["min"], labels["age"]["median"], labels["age"]["max"]) == (20, 30, 34)
-    assert description["validation"]["labels"]["age"]["known"] == 0
+    assert description["validation"]["labels"]["age"] == {"known": 0}
+    assert description["test"]["seconds"]["max"] == 2.5
     printed = capsys.readouterr().out
-    assert "country (clips)" in printed and "age (years)" in printed
+    assert "country (clips)" in printed and "age (years)" in printed and "lengths.png" in printed
 
 
-def test_figures_are_pictures(corpus):
-    import matplotlib.image
-
-    describe.main(corpus)
+def test_figures_are_pictures_of_train_and_val(corpus, monkeypatch):
+    drawn = []
+    plot = describe.plot_scalar_by_class
+    monkeypatch.setattr(describe, "plot_scalar_by_class", lambda *given: drawn.append(given) or plot(*given))
+    describe.main(["tasks.yaml", "--data_dir", "corpus", "--output_dir", "out"])
     for name in ("lengths", "age_by_country"):
-        picture = matplotlib.image.imread(f"out/{name}.png")
+        picture = imread(f"out/{name}.png")
         assert min(picture.shape[:2]) > 300 and np.unique(picture.reshape(-1, picture.shape[2]), axis=0).shape[0] > 10
+    assert sorted(path.name for path in Path("out").iterdir()) == ["age_by_country.png", "describe.json", "lengths.png"]
+    ((scalar, classes, ages, countries),) = drawn
+    assert (scalar.name, classes.name) == ("age", "country")
+    np.testing.assert_array_equal(ages, [20, 30, 34, np.nan])
+    np.testing.assert_array_equal(countries, [0, 0, 1, 1])
 
 
-def test_a_yaml_without_tasks():
-    Path("tasks.yaml").write_text("seed: 0\n")
-    with pytest.raises(ConfigError, match="tasks.yaml has no key tasks"):
-        describe.main(["corpus", "--config", "tasks.yaml", "--output_dir", "out"])
-    with pytest.raises(ConfigError, match="nowhere.yaml does not exist"):
-        describe.main(["corpus", "--config", "nowhere.yaml", "--output_dir", "out"])
+def test_without_clips_that_have_both_labels_there_is_no_second_figure(corpus):
+    rows = [ROWS[0], "0.wav,a,train,1,0,20,", "1.wav,a,train,0,1,,China", "2.wav,b,train,0,1,,USA"]
+    Path("corpus/metadata.csv").write_text("\n".join([*rows, "3.wav,c,test,0,1,30,USA"]))
+    describe.main(["tasks.yaml", "--data_dir", "corpus", "--output_dir", "out"])
+    assert sorted(path.name for path in Path("out").iterdir()) == ["describe.json", "lengths.png"]
+
+
+def test_keys_of_the_yaml_file_are_defaults_for_the_options(corpus, open_corpora):
+    Path("tasks.yaml").write_text(f"{YAML}corpus: metadata_csv\ndata_dir: corpus\noutput_dir: runs/of_training\n")
+    assert describe.main(["tasks.yaml"])["train"]["clips"] == 3
+    # A description is written only where the command line says so.
+    assert sorted(path.name for path in Path().iterdir()) == ["corpus", "tasks.yaml"]
+    Path("place.yaml").write_text("corpus: exvo\ndata_dir: nowhere\n")
+    options = ["--corpus", "turev", "--data_dir", str(open_corpora / "turev")]
+    assert describe.main(["place.yaml", *options])["train"]["clips"] == 16
+
+
+def test_an_emotion_corpus_describes_itself(open_corpora, capsys):
+    description = describe.main(["--corpus", "turev", "--data_dir", str(open_corpora / "turev")])
+    assert [split["speakers"] for split in description.values()] == [2, 1, 1]
+    # Two clips of each emotion by each speaker.
+    for split in description.values():
+        counts = dict.fromkeys(("angry", "calm", "happy", "sad"), 2 * split["speakers"])
+        assert split["labels"] == {"emotion": {"known": sum(counts.values()), "counts": counts}}
+    assert "emotion (clips)" in capsys.readouterr().out
+
+
+def test_any_other_corpus_without_settings_has_no_labels(corpus, capsys):
+    description = describe.main(["--data_dir", "corpus"])
+    assert description["train"]["clips"] == 3 and description["train"]["labels"] == {}
+    assert "written" not in capsys.readouterr().out
+
+
+def test_settings_that_do_not_fit(corpus, open_corpora):
+    for argv, message in (
+        (["nowhere.yaml", "--data_dir", "corpus"], "nowhere.yaml does not exist"),
+        (["corpus"], "corpus is a folder, expected a YAML file: give the folder of the corpus by --data_dir"),
+        (["tasks.yaml"], "no data_dir is given: add --data_dir"),
+        (["--data_dir", "corpus", "--corpus", "emo_db"], "corpus 'emo_db' is not known: did you mean 'emodb'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            describe.main(argv)
+    with pytest.raises(CorpusError, match=r"labels: \[angry, calm, happy, sad\]"):
+        describe.main(["tasks.yaml", "--corpus", "turev", "--data_dir", str(open_corpora / "turev")])
