@@ -1,13 +1,10 @@
-"""A corpus of synthetic bursts with ExVo's labels: the demo's corpus, and a known truth for audits.
+"""A corpus of synthetic bursts with ExVo's labels, for the demo and for tests of bias, where the truth must be known.
 
-    python recipes/corpora/synthetic.py OUTPUT_DIR --train 900 --validation 300 --test 300 --bias 0.9 --seed 1
-
-A burst is a few pulses of a voice: a glottal source with jitter and breath through three formants. Age moves pitch and
-formants, country moves rhythm and timbre, each emotion moves a contour of its own; labels carry noise. Nothing in it is a
-recording of a person, and nothing that holds here is evidence about people.
+A burst is a series of pulses of a voice: a glottal source with jitter and breath, filtered by three formants. Age
+changes pitch and formants, country changes rhythm and timbre, and each emotion changes a contour of its own. The labels
+carry noise. No recording of a person is in it, and nothing that holds for it is evidence about people.
 """
 
-import argparse
 import csv
 from pathlib import Path
 
@@ -19,16 +16,16 @@ from paravox.corpora.exvo import AGES, COUNTRIES, EMOTIONS
 
 SAMPLING_RATE = 16_000
 CLIPS_PER_SPEAKER = 5
-# Per country: pulses a second, share of breath in the source, and how fast the harmonics fall off.
+# By country: pulses per second, the share of breath in the source, and how fast the harmonics fall off.
 RHYTHM = {"China": 2.5, "South Africa": 4.0, "USA": 5.5, "Venezuela": 7.5}
 BREATH = {"China": 0.05, "South Africa": 0.35, "USA": 0.15, "Venezuela": 0.5}
 TILT = {"China": 0.97, "South Africa": 0.6, "USA": 0.9, "Venezuela": 0.3}
-# Mean age by country when fully biased: as in the paper's figure 1, the speakers from the USA are the older ones.
+# Mean age by country at full bias: as in figure 1 of the paper, the speakers from the USA are older.
 BIASED_AGE = {"China": 23.0, "South Africa": 25.0, "USA": 35.0, "Venezuela": 27.0}
-FORMANTS = (700.0, 1300.0, 2600.0)  # hertz, of a neutral vowel
+FORMANTS = (700.0, 1300.0, 2600.0)  # of a neutral vowel, in hertz
 NEUTRAL = {"glide": 0.0, "vibrato": 0.0, "pitch": 0.0, "attack": 0.15, "roughness": 0.0, "opening": 0.0, "decay": 1.5}
-# What each emotion changes: octaves of pitch and of its glide over the burst, octaves of vibrato, seconds of attack, share of
-# amplitude modulation at 60 Hz, octaves of the first formant, and how fast a pulse dies away.
+# What each emotion changes: pitch, its glide over the burst, vibrato and the opening of the first formant (octaves),
+# the attack (share of a pulse), the roughness (share of amplitude modulation at 60 Hz), and how fast a pulse decays.
 CONTOURS = {
     "Awe": {"glide": -0.3, "attack": 0.4, "opening": 0.5},
     "Excitement": {"pitch": 0.6, "glide": 0.6, "attack": 0.02},
@@ -53,11 +50,11 @@ def write_synthetic_corpus(
     """Writes WAV files and a `metadata.csv` that [`read_metadata_csv`] reads.
 
     Args:
-        folder (`str` or `Path`): made if it is not there.
-        clips_per_split (`dict`): how many clips of `train`, `validation` and `test`; no speaker is in two of them.
-        bias (`float`, *optional*, defaults to 0): from 0 to 1, how much a speaker's country decides the age, in Train only:
-            Val and Test stay unbiased, so that they show what a model made of it.
-        label_noise (`float`, *optional*, defaults to 0.05): standard deviation of the noise on the intensities.
+        folder (`str` or `Path`): where to write. It is made if it does not exist.
+        clips_per_split (`dict`): the number of clips of `train`, `validation` and `test`. No speaker is in two of them.
+        bias (`float`, *optional*, defaults to 0): for which share of the speakers of Train, from 0 to 1, the country
+            decides the age. Val and Test are unbiased, so that they show what a model learned from it.
+        label_noise (`float`, *optional*, defaults to 0.05): the standard deviation of the noise on the intensities.
         seed (`int`, *optional*, defaults to 0): the same seed writes the same files.
 
     Returns:
@@ -95,7 +92,7 @@ def _draw_speaker(generator: np.random.Generator, bias: float) -> dict:
 
 
 def draw_intensities(generator: np.random.Generator) -> np.ndarray:
-    """Ten intensities in 0..1 as raters give them: one emotion at 1, up to two others below, the rest 0."""
+    """Draws ten intensities in 0..1 as raters give them: one emotion at 1, up to two others below, the rest at 0."""
     intensities = np.zeros(len(EMOTIONS))
     felt = generator.permutation(len(EMOTIONS))[: generator.integers(1, 4)]
     intensities[felt] = generator.uniform(0.2, 0.7, size=len(felt))
@@ -104,12 +101,13 @@ def draw_intensities(generator: np.random.Generator) -> np.ndarray:
 
 
 def synthesise(speaker: dict, intensities: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """One burst of a speaker.
+    """Synthesises one burst of a speaker.
 
     Args:
-        speaker (`dict`): `country`, `age` in years, and `voice`, octaves of pitch.
-        intensities (`np.ndarray` of shape `(10,)`): of the emotions, in 0..1.
-        generator (`np.random.Generator`): of length, jitter and breath.
+        speaker (`dict`): `country`, `age` in years, and `voice`, the pitch of this speaker relative to others in
+            octaves.
+        intensities (`np.ndarray` of shape `(10,)`): the intensities of the emotions in 0..1.
+        generator (`np.random.Generator`): draws length, jitter, breath and rhythm.
 
     Returns:
         `np.ndarray` of shape `(samples,)`: at 16 kHz, with a peak of 0.5.
@@ -130,46 +128,28 @@ def synthesise(speaker: dict, intensities: np.ndarray, generator: np.random.Gene
     for number, formant in enumerate(FORMANTS):
         moved = formant * 2 ** (0.35 * youth + (contour["opening"] if number == 0 else 0.0))
         sound = _resonate(sound, moved, bandwidth=120.0)
-    pulses_a_second = RHYTHM[country] * 2 ** generator.normal(scale=0.3)
-    sound = sound * _envelope(time, pulses_a_second, contour)
+    pulses_per_second = RHYTHM[country] * 2 ** generator.normal(scale=0.3)
+    sound = sound * _envelope(time, pulses_per_second, contour)
     sound = sound * (1 - contour["roughness"] * (0.5 + 0.5 * np.sin(2 * np.pi * 60 * time)))
     return (0.5 * sound / (np.abs(sound).max() + 1e-9)).astype(np.float32)
 
 
 def _moved(name: str, neutral: float, intensities: np.ndarray) -> float:
-    """How far the emotions, by their intensities, move one parameter of the contour away from neutral."""
+    """Computes how far the emotions, by their intensities, move one parameter of the contour away from neutral."""
     targets = np.array([CONTOURS[emotion].get(name, neutral) for emotion in EMOTIONS])
     return float(((targets - neutral) * intensities).sum() / max(1.0, intensities.sum() ** 0.5))
 
 
 def _resonate(source: np.ndarray, formant: float, bandwidth: float) -> np.ndarray:
-    """Adds a formant, a resonance of two poles, to a part of the source that passes by it."""
+    """Filters the source by a formant, a resonance of two poles, and adds a part of the source that bypasses it."""
     radius = np.exp(-np.pi * bandwidth / SAMPLING_RATE)
     angle = 2 * np.pi * min(formant, 0.45 * SAMPLING_RATE) / SAMPLING_RATE
     resonance = lfilter([1 - radius], [1.0, -2 * radius * np.cos(angle), radius**2], source)
     return resonance / (resonance.std() + 1e-9) + 0.3 * source / (source.std() + 1e-9)
 
 
-def _envelope(time: np.ndarray, pulses_a_second: float, contour: dict[str, float]) -> np.ndarray:
-    within = (time * pulses_a_second) % 1.0  # where in its pulse a sample lies, 0..1
+def _envelope(time: np.ndarray, pulses_per_second: float, contour: dict[str, float]) -> np.ndarray:
+    within = (time * pulses_per_second) % 1.0  # the position of a sample in its pulse, 0..1
     attack = np.clip(contour["attack"], 0.01, 0.8)
     rise = np.minimum(within / attack, 1.0)
     return rise * np.exp(-np.clip(contour["decay"], 0.0, 8.0) * np.maximum(within - attack, 0.0))
-
-
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output_dir", help="where audio/ and metadata.csv are written")
-    parser.add_argument("--train", type=int, default=900, help="clips (default %(default)s)")
-    parser.add_argument("--validation", type=int, default=300, help="clips (default %(default)s)")
-    parser.add_argument("--test", type=int, default=300, help="clips (default %(default)s)")
-    parser.add_argument("--bias", type=float, default=0.0, help="0 to 1: how much country decides age in Train")
-    parser.add_argument("--seed", type=int, default=0, help="(default %(default)s)")
-    arguments = parser.parse_args(argv)
-    clips = {split: getattr(arguments, split) for split in ("train", "validation", "test")}
-    folder = write_synthetic_corpus(arguments.output_dir, clips, bias=arguments.bias, seed=arguments.seed)
-    print(f"{sum(clips.values())} bursts written to {folder}")
-
-
-if __name__ == "__main__":
-    main()

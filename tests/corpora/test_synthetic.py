@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from paravox.corpora.exvo import COUNTRIES, EMOTIONS
-from paravox.corpora.synthetic import main, synthesise, write_synthetic_corpus
+from paravox.corpora.synthetic import BIASED_AGE, draw_intensities, synthesise, write_synthetic_corpus
 
 CLIPS = {"train": 300, "validation": 100, "test": 50}
 
@@ -46,11 +46,33 @@ def test_bias_ties_age_to_country_in_train_only(corpora):
 
 
 def test_a_seed_writes_the_same_files(tmp_path):
-    for name in ("a", "b"):
-        main([str(tmp_path / name), "--train", "6", "--validation", "2", "--test", "2", "--seed", "5"])
+    clips = {"train": 6, "validation": 2, "test": 2}
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        write_synthetic_corpus(tmp_path / name, clips, bias=0.5, seed=seed)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))
     assert len(files) == 11
     assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
+    assert all((tmp_path / "a" / file).read_bytes() != (tmp_path / "c" / file).read_bytes() for file in files)
+
+
+def test_full_bias_gives_every_country_its_age(corpora):
+    table = pd.read_csv(corpora[1.0] / "metadata.csv")
+    speakers = table[table["split"] == "train"].drop_duplicates("speaker")
+    for country, ages in speakers.groupby("country")["age"]:
+        # Standard deviation 1.5 years over about fifteen speakers.
+        assert ages.mean() == pytest.approx(BIASED_AGE[country], abs=1.5) and ages.std() < 2.5
+
+
+def test_one_emotion_is_at_its_height_and_at_most_two_others_are_felt():
+    generator = np.random.default_rng(0)
+    drawn = np.array([draw_intensities(generator) for _ in range(600)])
+    assert (np.sum(drawn == 1, axis=1) == 1).all()
+    others = drawn[(drawn > 0) & (drawn < 1)]
+    assert others.min() >= 0.2 and others.max() <= 0.7
+    felt = np.bincount((drawn > 0).sum(axis=1), minlength=4)
+    assert felt[0] == 0 and len(felt) == 4 and felt[1:].min() > 150
+    # Each emotion is the strongest one in about a tenth of the clips.
+    assert (np.bincount(drawn.argmax(axis=1), minlength=10) > 30).all()
 
 
 def test_age_lowers_the_pitch():
