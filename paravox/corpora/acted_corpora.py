@@ -1,6 +1,6 @@
 """Four open corpora of acted emotional speech, each in its owners' layout: EmoDB, ASED, TurEV-DB and RAVDESS.
 
-Speaker and emotion stand in the names of folders and files, whose suffix may be any that soundfile reads.
+The names of folders and files say who speaks and with which emotion. Any audio format that soundfile reads will do.
 """
 
 import re
@@ -10,18 +10,19 @@ from pathlib import Path
 from datasets import Dataset
 
 from paravox.corpora.faults import Faults
-from paravox.corpora.reading import as_clips, list_audio, list_files, no_clips, warn_about_count
+from paravox.corpora.reading import clips_by_path, list_audio, list_files, nothing_found, warn_unless_complete
 
 
 @dataclass(frozen=True)
 class NamedClips:
-    """A corpus whose clips say in their path who speaks and how.
+    """A corpus whose paths say who speaks and with which emotion.
 
     Args:
-        name (`str`): of the corpus.
-        pattern (`str`): a regular expression for `folder/stem`, with the groups `speaker` and `code`.
-        emotions (`dict`): from a code to its emotion.
-        clips (`int`): how many the corpus has.
+        name (`str`): the name of the corpus.
+        pattern (`str`): a regular expression that is searched in `folder/file`, without the file's suffix, and has the
+            groups `speaker` and `code`. Other files are ignored.
+        emotions (`dict`): from code to emotion.
+        clips (`int`): how many clips the corpus has.
     """
 
     name: str
@@ -31,20 +32,20 @@ class NamedClips:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All emotions, in the order of their codes."""
+        """The label set, in the order of the codes."""
         return tuple(self.emotions.values())
 
     def read(self, data_dir: str | Path) -> Dataset:
         """Reads the corpus from a folder.
 
         Args:
-            data_dir (`str` or `Path`): the corpus's folder, or one above it.
+            data_dir (`str` or `Path`): the folder of the corpus, or one above it.
 
         Returns:
             `datasets.Dataset` with `path`, `speaker` and `emotion`, sorted by path.
 
         Raises:
-            CorpusError: if there is no clip, or one whose emotion is not known.
+            CorpusError: if there is no clip, or an emotion code is unknown.
         """
         root, rows = Path(data_dir), []
         faults = Faults(root)
@@ -57,14 +58,15 @@ class NamedClips:
                 rows.append({"path": str(path), "speaker": found["speaker"], "emotion": emotion})
         faults.raise_if_any()
         if not rows:
-            raise no_clips(
+            raise nothing_found(
                 root, f"clip of {self.name}", "give the folder of the corpus, its files named as its owners do"
             )
-        warn_about_count(self.name, len(rows), self.clips)
-        return as_clips(rows)
+        warn_unless_complete(self.name, len(rows), self.clips)
+        return clips_by_path(rows)
 
 
-# Burkhardt et al. 2005: 03a01Fa is speaker 03, text a01, emotion F (the German word's letter), take a.
+# Burkhardt et al. 2005. In 03a01Fa, 03 is the speaker, a01 the text, F the emotion (the first letter of the German
+# word) and a the take.
 EMODB = NamedClips(
     "emodb",
     r"/(?P<speaker>\d\d)[ab]\d\d(?P<code>[A-Z])[a-z]?$",
@@ -80,7 +82,8 @@ EMODB = NamedClips(
     clips=535,
 )
 
-# Retta et al. 2022: 02Fearful/f2-03-02-02-65 is emotion and folder, sentence, repetition, sex, speaker.
+# Retta et al. 2022. In 02Fearful/f2-03-02-02-65, f2 is the emotion, 03 the sentence, 02 the repetition, 02 the sex and
+# 65 the speaker.
 ASED = NamedClips(
     "ased",
     r"\d\d(?P<code>\w+)/[a-zA-Z]\d-\d+-\d+-\d+-(?P<speaker>\d+)$",
@@ -88,7 +91,7 @@ ASED = NamedClips(
     clips=2474,
 )
 
-# Canpolat et al. 2020: Angry/1157_kz_acik is speaker, emotion (in Turkish, again in the folder), word.
+# Canpolat et al. 2020. In Angry/1157_kz_acik, 1157 is the speaker, kz the emotion (in Turkish) and acik the word.
 TUREV = NamedClips(
     "turev",
     r"(?P<code>\w+)/(?P<speaker>\d+)_[a-z]+_\w+$",
@@ -96,7 +99,8 @@ TUREV = NamedClips(
     clips=1735,
 )
 
-# Livingstone and Russo 2018: 03-01-05-01-01-02-05 is modality, channel, emotion, intensity, statement, repetition, actor.
+# Livingstone and Russo 2018. The fields of 03-01-05-01-01-02-05 are modality, channel, emotion, intensity, statement,
+# repetition and actor.
 RAVDESS = NamedClips(
     "ravdess",
     r"/03-01-(?P<code>\d\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)$",

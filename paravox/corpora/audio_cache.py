@@ -1,9 +1,8 @@
-"""Decoded audio on disk, so that a clip is decoded and resampled once."""
+"""A cache of decoded audio on disk, so that each clip is decoded and resampled only once."""
 
 import hashlib
 import logging
 import os
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,34 +10,37 @@ import numpy as np
 
 from paravox.modeling.audio import AudioSource, load_audio
 from paravox.modeling.errors import ConfigError
+from paravox.trainers.files import written_aside
 
 logger = logging.getLogger(__name__)
 
-# Part of every key: what an older version wrote is not read by a newer one.
+# Part of every key, so that no version reads what another one has written in a different format.
 FORMAT = "float32-mono-1"
 _HEADER_BYTES = 128  # of a .npy file
-# A process counts the folder again whenever it has written this share of the bound since its last count.
+# A process measures the folder again when it has written this share of the bound since it last did.
 _COUNT_AFTER = 0.01
 
 
 class AudioCache:
-    """Reads clips through a folder of decoded ones.
+    """Reads clips and keeps their decoded audio in a folder.
 
-    An entry is named by a digest of the file's content and the audio settings, so it can never be stale, and equal
-    files share one. Entries are written aside and renamed, so several processes can use a folder at once, and copies of
-    the cache can go to the workers of a `DataLoader`.
+    The name of an entry is a digest of the file's content and the audio settings. So an entry is never out of date, and
+    files with the same content share one. Entries are written aside and renamed, so that several processes can use a
+    folder at once, and copies of the cache can go to the workers of a `DataLoader`.
 
-    A full folder, or a full disk, ends no run: from then on a process decodes what is not yet kept, and it logs one
-    warning. Nothing is ever removed; delete the folder to start anew. An hour of audio at 16 kHz takes 0.23 GB.
+    A run goes on when the folder or the disk is full: from then on, the process logs one warning and decodes each time
+    what is not in the cache. Nothing is ever removed; delete the folder to start again. One hour of audio at 16 kHz
+    takes 0.23 GB.
 
     Args:
-        folder (`str` or `Path`): made if it is not there.
-        max_gigabytes (`float`, *optional*, defaults to 20): the most that it takes on disk. One process keeps to it
-            exactly; each further one that writes at the same time may add up to 1 % of it.
-        sampling_rate (`int`, *optional*, defaults to 16000): of the decoded audio, in hertz.
+        folder (`str` or `Path`): the folder. It is made if it does not exist.
+        max_gigabytes (`float`, *optional*, defaults to 20): how much disk the folder takes at most, in 10^9 bytes. A
+            single process never exceeds this; each further process that writes at the same time may add up to 1 % of
+            it.
+        sampling_rate (`int`, *optional*, defaults to 16000): the rate of the decoded audio in hertz.
 
     Raises:
-        ConfigError: if the folder cannot be made or the bound is not a number of at least 0.
+        ConfigError: if the folder cannot be made, or `max_gigabytes` is not a number of at least 0.
     """
 
     def __init__(self, folder: str | Path, max_gigabytes: float = 20.0, sampling_rate: int = 16_000) -> None:
@@ -58,14 +60,18 @@ class AudioCache:
             ) from None
 
     def load(self, source: AudioSource) -> np.ndarray:
-        """One clip as [`load_audio`] gives it at the cache's rate.
+        """Reads one clip at the sampling rate of the cache.
 
         Args:
-            source ([`AudioSource`]): a path, bytes, or a dict with `bytes` and `path`; arrays and file objects are read
-                without being kept.
+            source ([`AudioSource`]): a path, bytes, or a `dict` with `bytes` and `path`. Arrays and file objects are
+            read
+                too, but not kept.
+
+        Returns:
+            `np.ndarray` of shape `(samples,)`: mono float32, as [`load_audio`] returns it.
 
         Raises:
-            AudioError: if the clip cannot be used; such a clip is never kept.
+            AudioError: if the clip cannot be used. Such a clip is never kept.
         """
         content, path = _content_and_path(source)
         if content is None:
@@ -75,16 +81,16 @@ class AudioCache:
         entry = self.folder / name[:2] / f"{name}.npy"
         samples = _read(entry)
         if samples is None:
-            # The bytes that were hashed, not the path, where other ones may lie by now.
+            # Not from the path: the file may have changed since its content was hashed.
             samples = load_audio({"bytes": content, "path": path}, self.sampling_rate)
             self._keep(entry, samples)
         return samples
 
     def size_bytes(self) -> int:
-        """What the folder takes on disk, including what is being written now."""
+        """Measures how many bytes the folder takes on disk, including files that are being written."""
         total = 0
         for path in self.folder.rglob("*.*"):
-            # Another process may just have renamed it.
+            # Another process may have renamed it in the meantime.
             with suppress(FileNotFoundError):
                 total += path.stat().st_size
         return total
@@ -96,18 +102,12 @@ class AudioCache:
         if not self._has_room(size):
             self._stop(f"is full at {self.max_gigabytes:g} GB")
             return
-        part = entry.with_name(f"{entry.stem}.{uuid.uuid4().hex}.part")
         try:
-            entry.parent.mkdir(exist_ok=True)
-            with open(part, "xb") as file:
+            with written_aside(entry) as part, open(part, "xb") as file:
                 np.save(file, samples)
-            os.replace(part, entry)
             self._written += size
         except OSError as error:
             self._stop(f"cannot be written ({error})")
-        finally:
-            with suppress(OSError):
-                part.unlink()
 
     def _has_room(self, size: int) -> bool:
         bound = self.max_gigabytes * 1e9
@@ -121,7 +121,7 @@ class AudioCache:
 
 
 def _content_and_path(source: AudioSource) -> tuple[bytes | None, str | os.PathLike | None]:
-    """The bytes of a recording, None where load_audio is to say what is wrong; and its path if known."""
+    """Returns the bytes of a recording, or None to let load_audio say what is wrong, and its path if known."""
     content, path = source, None
     if isinstance(source, dict):
         content, path = source.get("bytes"), source.get("path")
@@ -134,7 +134,7 @@ def _content_and_path(source: AudioSource) -> tuple[bytes | None, str | os.PathL
 
 
 def _read(entry: Path) -> np.ndarray | None:
-    """An entry's samples, None where it is missing or damaged."""
+    """Reads the samples of an entry, or returns None if it is missing or damaged."""
     try:
         with open(entry, "rb") as file:
             samples = np.lib.format.read_array(file, allow_pickle=False)
@@ -143,6 +143,6 @@ def _read(entry: Path) -> np.ndarray | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        logger.warning("entry %s of the audio cache is damaged (%s) and is made anew", entry, error)
+        logger.warning("entry %s of the audio cache is damaged (%s) and is replaced", entry, error)
         return None
     return samples

@@ -28,8 +28,8 @@ def merge_corpora(corpora: dict[str, DatasetDict]) -> DatasetDict:
     """Puts several corpora into one.
 
     Args:
-        corpora (`dict` of `datasets.DatasetDict`): from the name of a corpus to its splits, whose clips have the columns
-            `path`, `speaker` and `emotion`.
+        corpora (`dict` of `datasets.DatasetDict`): from the name of a corpus to its splits, whose clips have the
+            columns `path`, `speaker` and `emotion`.
 
     Returns:
         `datasets.DatasetDict`: in each split, the clips of the first corpus in their order, then those of the next one.

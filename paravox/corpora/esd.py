@@ -1,4 +1,4 @@
-"""The Emotional Speech Dataset (ESD) as it is handed out, and corpora laid out alike."""
+"""The Emotional Speech Dataset (ESD) as its owners distribute it, and corpora with the same layout."""
 
 import re
 from pathlib import Path
@@ -6,28 +6,30 @@ from pathlib import Path
 from datasets import Dataset
 
 from paravox.corpora.faults import Faults
-from paravox.corpora.reading import as_clips, list_audio, list_files, no_clips, warn_about_count
+from paravox.corpora.reading import clips_by_path, list_audio, list_files, nothing_found, warn_unless_complete
 from paravox.corpora.splitting import SPLIT_NAMES
 
 LABELS = ("angry", "happy", "neutral", "sad", "surprise")
 PAPER_CLIPS = 35_000  # 20 speakers, 5 emotions, 350 sentences
-# A speaker's clips are numbered in this order, 350 to an emotion; a position is the same sentence in each.
+# The clips of a speaker are numbered in this order, 350 per emotion. The same position is the same sentence in each
+# block.
 BLOCKS = ("neutral", "angry", "happy", "sad", "surprise")
 BLOCK_SIZE = 350
 CLIP = re.compile(r"(?P<speaker>\d{4})_(?P<number>\d{6})")
 
 
-def read_esd(data_dir: str) -> Dataset:
-    """Reads ESD's tree: `<speaker>/<emotion>/<split>/<clip>`, or without split folders as in later archives.
+def read_esd(data_dir: str | Path) -> Dataset:
+    """Reads ESD: recordings in `<speaker>/<emotion>/<split>/` or, in later archives, in `<speaker>/<emotion>/`.
 
-    Without split folders the position of the sentence decides, as the owners split it: 1 to 20 are `validation`, 21 to 50
-    `test`, 51 to 350 `train`. The splits hold different sentences of the same speakers.
+    Without split folders, the position of a sentence decides as in the owners' split: 1 to 20 are `validation`, 21 to
+    50 are `test`, 51 to 350 are `train`. The splits have different sentences of the same speakers.
 
     Args:
-        data_dir (`str`): the folder of the speakers, or one around it.
+        data_dir (`str` or `Path`): the folder that holds the speakers, or one around it.
 
     Returns:
-        `datasets.Dataset` of `path`, `speaker` (`0011`), `emotion`, `split` and `position` (1 to 350), by path.
+        `datasets.Dataset` with `path`, `speaker` (such as `0011`), `emotion`, `split` and `position` (1 to 350), sorted
+        by path.
 
     Raises:
         CorpusError: one message with everything that is wrong, or if there is no clip.
@@ -51,19 +53,19 @@ def read_esd(data_dir: str) -> Dataset:
         elif speaker != name["speaker"] or BLOCKS[block : block + 1] != (emotion,):
             faults.add("recording whose number does not fit its folder", [path])
         elif path.stem in clips:
-            faults.add("recording that is there twice", [path])
+            faults.add("recording found twice", [path])
         else:
             clip = {"path": str(path), "speaker": speaker, "emotion": emotion, "split": split, "position": index + 1}
             clips[path.stem] = clip
     faults.raise_if_any()
     if not clips:
-        raise no_clips(
+        raise nothing_found(
             root,
             "recording in 0001/Angry/ or 0001/Angry/train/ and the like",
             "give the folder that holds the speakers",
         )
-    warn_about_count("ESD", len(clips), PAPER_CLIPS)
-    return as_clips(list(clips.values()))
+    warn_unless_complete("ESD", len(clips), PAPER_CLIPS)
+    return clips_by_path(list(clips.values()))
 
 
 def _split(position: int) -> str:

@@ -1,4 +1,4 @@
-"""The corpus of the ExVo 2022 challenge (HUME-VB), as it is handed out."""
+"""The corpus of the ExVo 2022 challenge (HUME-VB) as its owners distribute it."""
 
 import logging
 from pathlib import Path
@@ -12,7 +12,7 @@ from paravox.modeling.errors import ConfigError, CorpusError
 
 logger = logging.getLogger(__name__)
 
-# In the order of the columns of data_info.csv and of the challenge's submissions; the paper lists them by alphabet.
+# In the order of the columns of data_info.csv and of the challenge's submissions. The paper sorts them by alphabet.
 EMOTIONS = (
     "Awe",
     "Excitement",
@@ -29,29 +29,30 @@ EMOTIONS = (
 COUNTRIES = ("China", "South Africa", "USA", "Venezuela")
 COUNTRY_NAMES = {name.lower(): name for name in COUNTRIES} | {"united states": "USA"}
 AGES = (20.0, 40.0)
-SPLIT_TITLES = {"train": "train", "val": "validation", "test": "test"}
+SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test"}
 PAPER_COUNTS = {"train": 19_990, "validation": 19_396, "test": 19_815}  # Burst2Vec, table 1
 AUDIO_FOLDERS = {"provided": ("wav", "wav_norm"), "raw": ("raw", "webm")}
 AUDIO_SUFFIXES = {"provided": (".wav",), "raw": (".webm", ".wav")}
 
 
 def read_exvo(data_dir: str | Path, audio: str = "provided") -> DatasetDict:
-    """Reads ExVo's tree: `data_info.csv`, at the root or in `baseline/`, and a folder of recordings.
+    """Reads ExVo: `data_info.csv`, in the folder itself or in `baseline/`, and a folder of recordings.
 
-    Both versions of the table are read, with and without `Country_string`, intensities from 0 to 1 or from 1 to 100, and
-    countries by number or name. Test rows have no labels; a later copy has a few, which are kept for scoring only.
+    The table may have a column `Country_string` or not, intensities from 0 to 1 or from 1 to 100, and countries by
+    number or by name. Test rows have no labels, except for a few in a later copy of the table, which are only
+    for scoring.
 
     Args:
-        data_dir (`str` or `Path`): the root.
-        audio (`str`, *optional*, defaults to `"provided"`): the processed files of `wav/`, or the `raw` ones of `raw/` or
-            `webm/`, which are WebM and need the `[webm]` extra, or WAV.
+        data_dir (`str` or `Path`): the folder of the corpus.
+        audio (`str`, *optional*, defaults to `"provided"`): `"provided"` reads the processed files in `wav/`, `"raw"`
+            the unprocessed ones in `raw/` or `webm/`, which are WAV, or WebM, which needs the `[webm]` extra.
 
     Returns:
-        `datasets.DatasetDict` of `train`, `validation`, `test`: `file_id`, `path`, `speaker`, `split`, ten emotions in 0..1,
-        `age` in years and `country`.
+        `datasets.DatasetDict` of `train`, `validation` and `test`, with `file_id`, `path`, `speaker`, `split`, the ten
+        emotions in 0..1, `age` in years and `country`.
 
     Raises:
-        ConfigError: if `audio` is neither.
+        ConfigError: if `audio` has another value.
         CorpusError: one message with everything that is wrong.
     """
     if audio not in AUDIO_FOLDERS:
@@ -59,7 +60,7 @@ def read_exvo(data_dir: str | Path, audio: str = "provided") -> DatasetDict:
     root = Path(data_dir)
     tables = [path for path in (root / "data_info.csv", root / "baseline" / "data_info.csv") if path.is_file()]
     if not tables:
-        raise CorpusError(f"{root} has no data_info.csv, nor has its folder baseline: give ExVo's root")
+        raise CorpusError(f"{root} has no data_info.csv, nor has its folder baseline: give the folder of ExVo")
     table = tables[0]
     raw = pd.read_csv(table, dtype=str, keep_default_na=False, na_values=["", "NaN", "nan"])
     missing = [name for name in ("File_ID", "Split", "Subject_ID", "Country", "Age", *EMOTIONS) if name not in raw]
@@ -70,9 +71,9 @@ def read_exvo(data_dir: str | Path, audio: str = "provided") -> DatasetDict:
     faults = Faults(table)
     clips = pd.DataFrame({"file_id": raw["File_ID"].str.strip().str.strip("[]")})
     clips["speaker"] = raw["Subject_ID"]
-    clips["split"] = raw["Split"].str.strip().str.lower().map(SPLIT_TITLES)
+    clips["split"] = raw["Split"].str.strip().str.lower().map(SPLIT_NAMES)
     faults.add("split that is none of Train, Val, Test", raw.loc[clips["split"].isna(), "Split"].unique().tolist())
-    faults.add("File_ID that is there twice", clips.loc[clips["file_id"].duplicated(), "file_id"].tolist())
+    faults.add("File_ID listed twice", clips.loc[clips["file_id"].duplicated(), "file_id"].tolist())
     for emotion, values in _intensities(faults, raw).items():
         clips[emotion] = values
     clips["age"] = _ages(faults, raw["Age"])
@@ -112,8 +113,8 @@ def _countries(faults: Faults, raw: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(text, errors="coerce")
     by_number = numbers.map(dict(enumerate(COUNTRIES)))
     countries = by_number.where(numbers.notna(), text.str.lower().map(COUNTRY_NAMES))
-    strange = text.notna() & countries.isna()
-    faults.add(f"country that is none of 0 to 3 or {', '.join(COUNTRIES)}", text[strange].unique().tolist())
+    unknown = text.notna() & countries.isna()
+    faults.add(f"country that is none of 0 to 3 or {', '.join(COUNTRIES)}", text[unknown].unique().tolist())
     return countries.astype(object).where(countries.notna(), None)
 
 
@@ -131,14 +132,14 @@ def _find_audio(faults: Faults, root: Path, file_ids: pd.Series, audio: str) -> 
         raise CorpusError(
             f"{root} has no folder {names} for audio: {audio}: add it, or read the other files by audio: {other}"
         )
-    # One listing a folder: asking for 59,201 files one by one takes minutes on a network disk.
+    # Each folder is listed once: looking up 59,201 files one by one takes minutes on a network disk.
     found = {
         path.stem: path
         for folder in reversed(folders)
         for suffix in reversed(AUDIO_SUFFIXES[audio])
         for path in folder.glob(f"*{suffix}")
     }
-    faults.add("recording that is not there", [file_id for file_id in file_ids if file_id not in found])
+    faults.add("missing recording", [file_id for file_id in file_ids if file_id not in found])
     return [str(found[file_id].resolve()) if file_id in found else None for file_id in file_ids]
 
 

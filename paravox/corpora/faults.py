@@ -1,6 +1,5 @@
-"""Faults of a corpus, gathered while reading, so that one message says everything that is wrong."""
+"""Faults of a corpus, gathered while it is read, so that one message names everything that is wrong."""
 
-import logging
 from collections import Counter
 from pathlib import Path
 
@@ -10,16 +9,14 @@ import pandas as pd
 from paravox.modeling.errors import CorpusError
 from paravox.modeling.tasks import Task
 
-logger = logging.getLogger(__name__)
-
 SHOWN_OFFENDERS = 3
 
 
 class Faults:
-    """Everything that is wrong with a corpus, by sort.
+    """Everything that is wrong with a corpus: for each sort of fault, what has it.
 
     Args:
-        place (`Path`): the file or folder that messages name.
+        place (`Path`): the file or folder that the message names.
     """
 
     def __init__(self, place: Path) -> None:
@@ -27,7 +24,7 @@ class Faults:
         self.offenders: dict[str, list[str]] = {}
 
     def add(self, sort: str, offenders: list) -> None:
-        """Notes offenders of one sort; none is no fault."""
+        """Adds offenders, such as paths or values, to one sort of fault; without any, there is no fault."""
         if len(offenders):
             self.offenders.setdefault(sort, []).extend(str(offender) for offender in offenders)
 
@@ -37,22 +34,31 @@ class Faults:
             sorts = "; ".join(
                 f"{sort}: {len(found)} ({', '.join(found[:SHOWN_OFFENDERS])})" for sort, found in self.offenders.items()
             )
-            raise CorpusError(f"{self.place} cannot be used: {sorts}. Correct these and read it again")
+            raise CorpusError(f"{self.place} cannot be used: {sorts}. Correct this and start again")
 
 
 def check_files(faults: Faults, folder: Path, file_names: pd.Series) -> None:
-    """Files that are named twice, lie outside the folder or are not there."""
-    faults.add("file named twice", file_names[file_names.duplicated()].unique().tolist())
+    """Finds files that are listed twice, lie outside the folder or are missing."""
+    faults.add("file listed twice", file_names[file_names.duplicated()].unique().tolist())
     resolved = folder.resolve()
     outside = [name for name in file_names if not (folder / name).resolve().is_relative_to(resolved)]
     faults.add("path that leaves the folder", outside)
-    faults.add("file that is not there", [name for name in file_names if not (folder / name).is_file()])
+    faults.add("missing file", [name for name in file_names if not (folder / name).is_file()])
+
+
+def check_splits(faults: Faults, clips: pd.DataFrame) -> None:
+    """Finds that Train has no clips, and speakers in more than one split, whom a model would know when it is tested."""
+    found = Counter(clips["split"])
+    faults.add("split without clips", [split for split in ("train",) if not found[split]])
+    known = clips[clips["speaker"].notna()]
+    splits_of_speaker = known.groupby("speaker")["split"].nunique()
+    faults.add("speaker in more than one split", splits_of_speaker[splits_of_speaker > 1].index.tolist())
 
 
 def check_labels(faults: Faults, clips: pd.DataFrame, tasks: list[Task]) -> None:
-    """Missing columns, labels that no task knows, values out of range; tasks and classes that Train lacks.
+    """Finds missing columns, unknown labels, values out of range, and tasks and classes without labels in Train.
 
-    Turns the columns of intensities and scalars into numbers, in place; an empty cell is unknown.
+    The columns of intensities and scalars become numbers, in place. An empty cell is an unknown label.
     """
     for task in tasks:
         columns = list(task.labels) if task.kind == "intensities" else [task.name]
@@ -72,8 +78,8 @@ def check_labels(faults: Faults, clips: pd.DataFrame, tasks: list[Task]) -> None
 
 def _check_classes(faults: Faults, clips: pd.DataFrame, task: Task) -> None:
     labels = clips[task.name]
-    strange = labels.notna() & ~labels.isin(task.labels)
-    faults.add(f"label of {task.name!r} that is none of {', '.join(task.labels)}", labels[strange].unique().tolist())
+    unknown = labels.notna() & ~labels.isin(task.labels)
+    faults.add(f"label of {task.name!r} that is none of {', '.join(task.labels)}", labels[unknown].unique().tolist())
     in_train = set(labels[clips["split"] == "train"].dropna())
     if in_train:
         faults.add(f"class of {task.name!r} that never occurs in Train", [c for c in task.labels if c not in in_train])
@@ -81,17 +87,8 @@ def _check_classes(faults: Faults, clips: pd.DataFrame, task: Task) -> None:
 
 def _check_numbers(faults: Faults, clips: pd.DataFrame, column: str, low: float, high: float) -> None:
     numbers = pd.to_numeric(clips[column], errors="coerce")
-    strange = clips[column].notna() & (numbers.isna() | ~np.isfinite(numbers.fillna(0)))
-    faults.add(f"value of {column!r} that is not a number", clips.loc[strange, column].tolist())
+    no_number = clips[column].notna() & (numbers.isna() | ~np.isfinite(numbers.fillna(0)))
+    faults.add(f"value of {column!r} that is not a number", clips.loc[no_number, column].tolist())
     outside = (numbers < low) | (numbers > high)
     faults.add(f"value of {column!r} outside {low:g} to {high:g}", numbers[outside].tolist())
     clips[column] = numbers
-
-
-def check_splits(faults: Faults, clips: pd.DataFrame) -> None:
-    """Splits without clips, and speakers in two splits: a model would know them when it is tested."""
-    found = Counter(clips["split"])
-    faults.add("split without clips", [split for split in ("train",) if not found[split]])
-    known = clips[clips["speaker"].notna()]
-    splits_of_speaker = known.groupby("speaker")["split"].nunique()
-    faults.add("speaker in more than one split", splits_of_speaker[splits_of_speaker > 1].index.tolist())

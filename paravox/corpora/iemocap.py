@@ -1,4 +1,4 @@
-"""IEMOCAP as it is handed out: five sessions of dialogues, one recording a turn."""
+"""IEMOCAP as its owners distribute it: five sessions of dialogues, one recording per turn."""
 
 import re
 from pathlib import Path
@@ -8,14 +8,14 @@ from datasets import Dataset
 from paravox.corpora.faults import Faults
 from paravox.corpora.reading import (
     NO_MAJORITY_CHOICES,
-    as_clips,
-    audio_by_stem,
+    audio_by_name,
     check_choice,
-    emotion_of,
+    clips_by_path,
+    emotion_of_code,
     list_files,
-    no_clips,
-    warn_about_count,
-    warn_about_some,
+    nothing_found,
+    warn_unless_complete,
+    warn_with_examples,
 )
 
 EMOTIONS = {
@@ -30,61 +30,63 @@ EMOTIONS = {
     "neu": "neutral",
 }
 LABELS = tuple(EMOTIONS.values())
-# No majority among the raters; and disgust, two turns, for which the paper has no label.
+# xxx is no majority among the raters. dis is disgust, two turns, for which the paper has no label.
 NO_MAJORITY_CODES = ("xxx", "dis")
 PAPER_CLIPS = 10_039
-# The first letter is the actor who wears the markers, the last one the actor who speaks.
+# The first letter is the actor who wears the markers of the motion capture; the last one is the actor who speaks.
 TURN = re.compile(r"Ses(?P<session>\d\d)[FM]_.+_(?P<actor>[FM])\d{3}")
 
 
-def read_iemocap(data_dir: str, no_majority: str = "drop") -> Dataset:
-    """Reads IEMOCAP's tree: `Session*/dialog/EmoEvaluation/*.txt` and the recordings of turns in `Session*/sentences/wav/`.
+def read_iemocap(data_dir: str | Path, no_majority: str = "drop") -> Dataset:
+    """Reads IEMOCAP: the labels in `Session*/dialog/EmoEvaluation/*.txt`, the turns in `Session*/sentences/wav/`.
 
-    The whole corpus has 7,530 clips with one of the nine emotions; the paper's 10,039 include 2,509 others.
+    The whole corpus has 7,530 clips with one of the nine emotions. The paper's 10,039 clips include 2,509 others.
 
     Args:
-        data_dir (`str`): `IEMOCAP_full_release`, or a folder around it.
-        no_majority (`str`, *optional*, defaults to `"drop"`): what becomes of turns coded `xxx` and `dis`: they are left
-            out; `"other"` counts them as `other`; `"keep"` makes either code a label, eleven in all.
+        data_dir (`str` or `Path`): `IEMOCAP_full_release`, or a folder around it.
+        no_majority (`str`, *optional*, defaults to `"drop"`): what becomes of turns with the code `xxx` or `dis`:
+            `"drop"` leaves them out, `"other"` gives them the label `other`, and `"keep"` makes each code a label,
+            eleven labels in all.
 
     Returns:
-        `datasets.Dataset` of `path`, `speaker` (`01F`), `emotion` and `session` (`01`), by path.
+        `datasets.Dataset` with `path`, `speaker` (such as `01F`), `emotion` and `session` (such as `01`), sorted by
+        path.
 
     Raises:
-        ConfigError: if `no_majority` is none of these.
+        ConfigError: if `no_majority` has another value.
         CorpusError: one message with everything that is wrong, or if there is no clip.
     """
     check_choice("no_majority", no_majority, NO_MAJORITY_CHOICES)
     root = Path(data_dir).resolve()
     files = list_files(root)
     faults = Faults(root)
-    # The folders inside EmoEvaluation repeat the same turns for each rater.
+    # The folders inside EmoEvaluation have the same turns once more for each rater.
     tables = [path for path in files if path.parent.name == "EmoEvaluation" and path.suffix == ".txt"]
     codes = _read_codes(faults, tables)
-    audio = audio_by_stem(faults, files)
+    audio = audio_by_name(faults, files)
     faults.add("labelled turn without recording", [turn for turn in codes if turn not in audio])
     faults.raise_if_any()
     unlabelled = [name for name in audio if TURN.fullmatch(name) and name not in codes]
-    warn_about_some("IEMOCAP", "turn without label, left out", unlabelled)
+    warn_with_examples("IEMOCAP", "turn without label, left out", unlabelled)
     rows = []
     for turn, code in codes.items():
-        if emotion := emotion_of(code, EMOTIONS, no_majority):
+        if emotion := emotion_of_code(code, EMOTIONS, no_majority):
             session, actor = TURN.fullmatch(turn).group("session", "actor")
             clip = {"path": str(audio[turn]), "speaker": session + actor, "emotion": emotion, "session": session}
             rows.append(clip)
     if not rows:
-        raise no_clips(
+        raise nothing_found(
             root, "turn with an emotion in Session*/dialog/EmoEvaluation/*.txt", "give the folder IEMOCAP_full_release"
         )
-    warn_about_count("IEMOCAP", len(rows), PAPER_CLIPS)
-    return as_clips(rows)
+    warn_unless_complete("IEMOCAP", len(rows), PAPER_CLIPS)
+    return clips_by_path(rows)
 
 
 def _read_codes(faults: Faults, tables: list[Path]) -> dict[str, str]:
     codes: dict[str, str] = {}
     for table in tables:
         for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
-            # All other lines are the header and what the single raters said.
+            # The other lines are the header and the labels of each rater.
             if not line.startswith("["):
                 continue
             fields = [field.strip() for field in line.split("\t")]

@@ -1,4 +1,4 @@
-"""Mandarin Affective Speech (MASC, LDC2007S09) as it is handed out: 68 speakers, five emotions, acted."""
+"""Mandarin Affective Speech (MASC, LDC2007S09) as its owners distribute it: 68 speakers act five emotions."""
 
 import re
 from pathlib import Path
@@ -6,24 +6,25 @@ from pathlib import Path
 from datasets import Dataset
 
 from paravox.corpora.faults import Faults
-from paravox.corpora.reading import as_clips, list_audio, list_files, no_clips, warn_about_count
+from paravox.corpora.reading import clips_by_path, list_audio, list_files, nothing_found, warn_unless_complete
 
 LABELS = ("anger", "elation", "neutral", "panic", "sadness")
 PAPER_CLIPS = 25_636
 SPEAKER = re.compile(r"\d{3}")
 
 
-def read_masc(data_dir: str) -> Dataset:
-    """Reads MASC's tree: `data/<speaker>/<emotion>/<kind>/<clip>`, from any folder at or above the speakers'.
+def read_masc(data_dir: str | Path) -> Dataset:
+    """Reads MASC: recordings in `data/<speaker>/<emotion>/<kind>/`.
 
-    There is no official split: make one by speaker. Phrases are a word or two; paragraphs are long and neutral only, so the
+    The corpus has no split of its own. Phrases are a word or two; paragraphs are long and always neutral, so that the
     length of a clip gives its label away.
 
     Args:
-        data_dir (`str`): `man_aff_spch`, `MASC`, their `data`, or a folder around them.
+        data_dir (`str` or `Path`): `man_aff_spch`, `MASC`, their `data`, or a folder around one of these.
 
     Returns:
-        `datasets.Dataset` of `path`, `speaker` (`001`), `emotion` and `kind` (`phrase`, `utterance`, `paragraph`), by path.
+        `datasets.Dataset` with `path`, `speaker` (such as `001`), `emotion` and `kind` (`phrase`, `utterance` or
+        `paragraph`), sorted by path.
 
     Raises:
         CorpusError: one message with everything that is wrong, or if there is no clip.
@@ -39,23 +40,23 @@ def read_masc(data_dir: str) -> Dataset:
         if emotion not in LABELS:
             faults.add(f"folder that is none of {', '.join(LABELS)}", [path.parent.parent])
         elif kind is None:
-            faults.add("folder that is neither phrase nor utterance, where no paragraph was read", [path.parent])
+            faults.add("folder that is neither phrase nor utterance, of an emotion without paragraphs", [path.parent])
         elif (speaker, emotion, kind, path.stem) in clips:
-            faults.add("recording that is there twice", [path])
+            faults.add("recording found twice", [path])
         else:
             clip = {"path": str(path), "speaker": speaker, "emotion": emotion, "kind": kind}
             clips[speaker, emotion, kind, path.stem] = clip
     faults.raise_if_any()
     if not clips:
-        raise no_clips(
+        raise nothing_found(
             root, "recording in data/001/anger/phrase/ and the like", "give the folder that holds the speakers"
         )
-    warn_about_count("MASC", len(clips), PAPER_CLIPS)
-    return as_clips(list(clips.values()))
+    warn_unless_complete("MASC", len(clips), PAPER_CLIPS)
+    return clips_by_path(list(clips.values()))
 
 
 def _kind(emotion: str, folder: str) -> str | None:
     if folder in ("phrase", "utterance"):
         return folder
-    # Paragraphs were read without emotion only; what their folder is called is not certain.
+    # Only neutral speech has paragraphs. The name of their folder is not known for certain.
     return "paragraph" if emotion == "neutral" else None

@@ -1,4 +1,4 @@
-"""Any corpus as a folder with `metadata.csv`, as `audiofolder` reads it."""
+"""Any corpus as a folder with a table `metadata.csv`, the layout of the `audiofolder` builder of `datasets`."""
 
 from pathlib import Path
 
@@ -12,19 +12,19 @@ from paravox.modeling.tasks import Task
 
 
 def read_metadata_csv(data_dir: str | Path, tasks: list[Task], seed: int = 0) -> DatasetDict:
-    """Reads a folder with `metadata.csv`: `file_name`, `speaker`, `split` and a column per label; empty means unknown.
+    """Reads `metadata.csv`, with the columns `file_name`, `speaker`, `split` and one per label.
 
-    Without a column `split`, speakers are dealt out to Train, Val and Test by the seed. Without a column `speaker`, every
-    clip counts as a speaker of its own.
+    An empty cell is an unknown label. Without a column `split`, speakers are dealt out to Train, Val and Test. Without
+    a column `speaker`, every clip has a speaker of its own.
 
     Args:
-        data_dir (`str` or `Path`): the folder; file names are relative to it.
-        tasks (list of [`Task`]): decide which columns are needed and what they may hold.
-        seed (`int`, *optional*, defaults to 0): of the split, where the corpus has none.
+        data_dir (`str` or `Path`): the folder that holds `metadata.csv`. File names are relative to it.
+        tasks (list of [`Task`]): these decide which columns are needed and what these may hold.
+        seed (`int`, *optional*, defaults to 0): of the order in which speakers are dealt out.
 
     Returns:
-        `datasets.DatasetDict` of `train`, `validation`, `test`, whichever there are: columns `path`, `speaker`, `split`
-        and all others of the file.
+        `datasets.DatasetDict` of `train`, `validation` and `test`, whichever there are, with the columns `path`,
+        `speaker`, `split` and all others of the file.
 
     Raises:
         CorpusError: one message with everything that is wrong.

@@ -1,4 +1,4 @@
-"""The paper's oversampling against imbalance across labels (Burst2Vec, section 4.1)."""
+"""Oversampling against the imbalance of combinations of labels (Burst2Vec, section 4.1)."""
 
 import numpy as np
 from datasets import Dataset
@@ -6,24 +6,24 @@ from datasets import Dataset
 from paravox.modeling.tasks import Task
 from paravox.trainers.multi_task_dataset import read_labels
 
-BIN_WIDTH = 2.5  # years, as in figure 1
+BIN_WIDTH = 2.5  # in the unit of a scalar: years of age in figure 1 of the paper
 
 
 def oversample(train: Dataset, tasks: list[Task], max_repeats: int, seed: int) -> Dataset:
     """Repeats rows until every combination of labels is as frequent as the most frequent one.
 
-    A stratum is a class of each task of classes, a bin of 2.5 units of each scalar and the strongest of each task's
-    intensities; an unknown label is a value of its own. Rows are drawn with replacement from those that exist, each used
-    at most `max_repeats` times, so a small stratum may stay smaller. Balancing one task alone could unbalance another.
+    The combinations are the strata of [`strata`]. The repeated rows of a stratum are drawn at random, and each row is
+    used at most `max_repeats` times, so that a small stratum may stay smaller than the largest. Balancing one task
+    alone could unbalance another.
 
     Args:
-        train (`datasets.Dataset`): of the Train split, and only of it.
-        tasks (list of [`Task`]).
-        max_repeats (`int`): the most often that a row is used, 1 or more.
+        train (`datasets.Dataset`): the clips of Train, and only of Train.
+        tasks (list of [`Task`]): their labels form the strata.
+        max_repeats (`int`): how often a row is used at most, 1 or more.
         seed (`int`): of the draws.
 
     Returns:
-        `datasets.Dataset`: every row of `train`, and the repeats behind them.
+        `datasets.Dataset`: every row of `train`, then the repeated rows.
     """
     generator = np.random.default_rng(seed)
     stratum_of_row = strata(train, tasks)
@@ -32,13 +32,20 @@ def oversample(train: Dataset, tasks: list[Task], max_repeats: int, seed: int) -
     for stratum, count in enumerate(counts):
         rows = np.flatnonzero(stratum_of_row == stratum)
         wanted = min(counts.max() - count, (max_repeats - 1) * count)
-        # Drawing without replacement from max_repeats - 1 copies keeps the bound.
+        # Drawing without replacement from max_repeats - 1 copies uses no row more often than that.
         chosen.append(generator.permutation(np.repeat(rows, max_repeats - 1))[:wanted])
     return train.select(np.concatenate(chosen))
 
 
 def strata(clips: Dataset, tasks: list[Task]) -> np.ndarray:
-    """The stratum of each row, `(clips,)`: numbers from 0 without gaps."""
+    """Numbers the combination of labels that each row has.
+
+    A combination is the class of each task of classes, a bin of 2.5 units of each scalar and the strongest label of
+    each task of intensities. An unknown label is a value of its own.
+
+    Returns:
+        `np.ndarray` of shape `(clips,)`: numbers from 0 without gaps.
+    """
     columns = [_stratum_values(task, read_labels(clips, task)) for task in tasks]
     return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 

@@ -1,4 +1,4 @@
-"""What the readers of the emotion corpora share: finding files, codes without a majority, the table of clips, warnings."""
+"""What the readers of emotion corpora share: finding files, emotion codes, the table of clips, and warnings."""
 
 import logging
 import os
@@ -14,21 +14,21 @@ from paravox.modeling.errors import ConfigError, CorpusError
 
 logger = logging.getLogger(__name__)
 
-# Headerless .raw has no rate, so soundfile opens it only when told one.
+# Headerless .raw has no rate, so soundfile opens it only if it is given one.
 AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
 AUDIO_SUFFIXES |= {".aif", ".oga", ".opus", ".sph"}
 NO_MAJORITY_CHOICES = ("drop", "other", "keep")
 
 
-def check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises a [`ConfigError`] that names the choices if `value` is none of them."""
+def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises a [`ConfigError`] that names the choices of an option if `value` is none of them."""
     if value not in choices:
-        raise ConfigError(f"{setting} {value!r}: use {', '.join(choices[:-1])} or {choices[-1]}")
+        raise ConfigError(f"{option} {value!r}: use {', '.join(choices[:-1])} or {choices[-1]}")
 
 
 def list_files(root: Path) -> list[Path]:
-    """All files below a folder, by path, without the `._*` twins that macOS leaves."""
-    # os.walk and not Path.rglob, which skips linked folders: sessions are often links to another disk.
+    """Lists all files below a folder, sorted by path, without the `._*` files that macOS leaves."""
+    # Path.rglob skips linked folders, but sessions are often links to another disk.
     return sorted(
         Path(folder, name)
         for folder, _, names in os.walk(root, followlinks=True)
@@ -38,28 +38,28 @@ def list_files(root: Path) -> list[Path]:
 
 
 def list_audio(files: list[Path]) -> list[Path]:
-    """The files that soundfile reads, by their suffix."""
+    """Selects the files that soundfile reads, by their suffix."""
     return [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
 
 
-def audio_by_stem(faults: Faults, files: list[Path]) -> dict[str, Path]:
-    """Recordings by name without suffix; two of one name are a fault."""
+def audio_by_name(faults: Faults, files: list[Path]) -> dict[str, Path]:
+    """Maps names without suffix to recordings; two recordings of one name are a fault."""
     audio: dict[str, Path] = {}
     for path in list_audio(files):
         if path.stem in audio:
-            faults.add("recording that is there twice", [path])
+            faults.add("recording found twice", [path])
         audio[path.stem] = path
     return audio
 
 
 def find_table(files: list[Path], names: tuple[str, ...]) -> Path | None:
-    """The one table of these lower-case names; copies of it may lie about, but not another version.
+    """Finds the one table that has one of these names (in lower case). The folder may hold copies of it.
 
     Returns:
-        `Path`, or `None` where there is no such file.
+        `Path`, or `None` if there is no such file.
 
     Raises:
-        CorpusError: if two differ, as when the folder holds two releases.
+        CorpusError: if two tables differ, as they do when the folder holds two releases.
     """
     tables = [path for path in files if path.name.lower() in names]
     if len({path.read_bytes() for path in tables}) > 1:
@@ -68,39 +68,46 @@ def find_table(files: list[Path], names: tuple[str, ...]) -> Path | None:
     return tables[0] if tables else None
 
 
-def emotion_of(code: str, words: dict[str, str], no_majority: str) -> str | None:
-    """The word of an emotion code; for a code without one, what `no_majority` says, where `None` is a clip to drop."""
-    if code in words:
-        return words[code]
+def emotion_of_code(code: str, emotions: dict[str, str], no_majority: str) -> str | None:
+    """Translates an emotion code.
+
+    Args:
+        code (`str`): the code in the corpus.
+        emotions (`dict`): from code to emotion.
+        no_majority (`str`): what becomes of any other code: `drop` returns `None`, for a clip to leave out; `other`
+            returns `"other"`; `keep` returns the code itself.
+    """
+    if code in emotions:
+        return emotions[code]
     return {"drop": None, "other": "other", "keep": code}[no_majority]
 
 
-def as_clips(rows: list[dict[str, str | int | None]]) -> Dataset:
-    """Rows as a `datasets.Dataset` sorted by path; all columns are text, but `position` is a number."""
+def clips_by_path(rows: list[dict[str, str | int | None]]) -> Dataset:
+    """Makes a dataset of rows, sorted by `path`. All columns are text, except `position`, which is a number."""
     clips = pd.DataFrame(rows).sort_values("path")
     features = Features({name: Value("int64" if name == "position" else "string") for name in clips})
     return Dataset.from_pandas(clips, features=features, preserve_index=False)
 
 
-def no_clips(root: Path, wanted: str, advice: str) -> CorpusError:
-    """The error of a folder without a single clip: what was looked for, what was found, what to do."""
+def nothing_found(root: Path, wanted: str, advice: str) -> CorpusError:
+    """Makes the error of a folder without a single clip: what was looked for, what was found and what to do."""
     entries = sorted(path.name for path in root.iterdir()) if root.is_dir() else ["no such folder"]
     found = ", ".join(entries[:SHOWN_OFFENDERS]) or "nothing"
     more = f" and {len(entries) - SHOWN_OFFENDERS} more" if len(entries) > SHOWN_OFFENDERS else ""
     return CorpusError(f"{root} has no {wanted} (found {found}{more}): {advice}")
 
 
-def warn_about_some(name: str, sort: str, offenders: Collection[str]) -> None:
-    """Warns of what is odd but no fault, with the count and the first three; none is no warning."""
-    if offenders:
-        shown = ", ".join(sorted(offenders)[:SHOWN_OFFENDERS])
-        logger.warning("%s: %s: %s (%s)", name, sort, f"{len(offenders):,}", shown)
+def warn_with_examples(corpus: str, what: str, examples: Collection[str]) -> None:
+    """Warns of something that is no fault, with its count and the first three examples; does nothing without any."""
+    if examples:
+        shown = ", ".join(sorted(examples)[:SHOWN_OFFENDERS])
+        logger.warning("%s: %s: %s (%s)", corpus, what, f"{len(examples):,}", shown)
 
 
-def warn_about_count(name: str, found: int, paper: int) -> None:
-    """Warns when a corpus has another number of clips than in the paper."""
-    if found != paper:
+def warn_unless_complete(corpus: str, clips: int, expected: int) -> None:
+    """Warns if a corpus has another number of clips than in the paper."""
+    if clips != expected:
         logger.warning(
-            "%s: %s clips instead of the paper's %s: results do not compare with the paper's one to one",
-            *(name, f"{found:,}", f"{paper:,}"),
+            "%s: %s clips instead of the paper's %s: results cannot be compared directly with the paper's",
+            *(corpus, f"{clips:,}", f"{expected:,}"),
         )

@@ -85,7 +85,7 @@ def test_a_corpus_of_90_sentences_is_split_by_its_folders(write):
         ("0002/Angry/train/0003_000351.wav", "number does not fit its folder: 1"),
         ("0002/Angry/spare/0002_000351.wav", r"split folder that is none of train, evaluation, test: 1 \(.*spare\)"),
         ("0002/Joy/0002_000351.wav", "recording outside the folders angry, happy, neutral, sad, surprise: 1"),
-        ("copy/0001/Angry/0001_000351.wav", "recording that is there twice: 1"),
+        ("copy/0001/Angry/0001_000351.wav", "recording found twice: 1"),
     ],
 )
 def test_what_is_wrong_is_named(write, clip, message):

@@ -84,7 +84,7 @@ def test_missing_audio_is_named(write, table):
     with pytest.raises(CorpusError, match="no folder raw/ or webm/.*audio: provided"):
         read_exvo(root, audio="raw")
     (root / "wav" / "00001.wav").unlink()
-    with pytest.raises(CorpusError, match="recording that is not there: 1 .00001"):
+    with pytest.raises(CorpusError, match="missing recording: 1 .00001"):
         read_exvo(root)
 
 
@@ -96,7 +96,7 @@ def test_missing_audio_is_named(write, table):
         ({"Age": [20.5, None, 31.5, None, 25]}, "Train or Val row without all its labels: 1 .00001"),
         ({"Split": ["Train", "Dev", "Val", "Test", "Test"]}, "split that is none of Train, Val, Test: 1 .Dev"),
         ({"Subject_ID": ["Speaker_1", "Speaker_2", "Speaker_2", None, None]}, "speaker in more than one split"),
-        ({"File_ID": ["[0]", "[0]", "[1]", "[2]", "[3]"]}, "File_ID that is there twice"),
+        ({"File_ID": ["[0]", "[0]", "[1]", "[2]", "[3]"]}, "File_ID listed twice"),
     ],
 )
 def test_what_is_wrong_is_named(write, table, change, message):

@@ -131,7 +131,7 @@ def test_missing_recordings_are_named(write, tmp_path):
         ("[1 - 2]\tSomething\tang\t[1, 2, 3]\n", r"line that is not .*Something"),
     ],
 )
-def test_strange_lines_are_named(write, line, message):
+def test_unknown_lines_are_named(write, line, message):
     root = write()
     with open(f"{root}/Session1/dialog/EmoEvaluation/Ses01F_impro01.txt", "a") as table:
         table.write(line)
@@ -142,7 +142,7 @@ def test_strange_lines_are_named(write, line, message):
 def test_a_turn_in_two_places_is_named(write):
     root = write()
     write_clip(Path(root, "copy/Ses01F_impro01_F000.flac"))
-    with pytest.raises(CorpusError, match="recording that is there twice: 1 .*Ses01F_impro01_F000"):
+    with pytest.raises(CorpusError, match="recording found twice: 1 .*Ses01F_impro01_F000"):
         read_iemocap(root)
 
 

@@ -70,17 +70,20 @@ def test_any_third_folder_of_neutral_is_paragraphs(write):
     ("clip", "message"),
     [
         ("003/joy/phrase/1011", r"none of anger, elation, neutral, panic, sadness: 1 \(.*data/003/joy\)"),
-        ("003/panic/paragraph/3011", r"neither phrase nor utterance, where no paragraph was read: 1 \(.*paragraph\)"),
+        (
+            "003/panic/paragraph/3011",
+            r"neither phrase nor utterance, of an emotion without paragraphs: 1 \(.*paragraph\)",
+        ),
     ],
 )
-def test_strange_folders_are_named(write, clip, message):
+def test_unknown_folders_are_named(write, clip, message):
     with pytest.raises(CorpusError, match=message):
         read_masc(str(write((*CLIPS, clip))))
 
 
 def test_copies_are_named(write):
     write()
-    with pytest.raises(CorpusError, match="recording that is there twice: 13 "):
+    with pytest.raises(CorpusError, match="recording found twice: 13 "):
         read_masc(str(write(folder="MASC")))
 
 

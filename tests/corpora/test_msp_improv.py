@@ -120,7 +120,7 @@ def test_a_recording_without_label_counts_by_its_intention_only(write, caplog):
         ("UTD-IMPROV-S01A-F01-P-FM01.avi", "line of Evalution.txt that is not name; code; values: 1"),
     ],
 )
-def test_strange_lines_are_named(write, line, message):
+def test_unknown_lines_are_named(write, line, message):
     root = write()
     with open(f"{root}/Evalution.txt", "a") as table:
         table.write(line + "\n")
@@ -128,7 +128,7 @@ def test_strange_lines_are_named(write, line, message):
         read_msp_improv(root)
 
 
-def test_strange_names_copies_and_two_label_files_are_named(write):
+def test_unknown_names_copies_and_two_label_files_are_named(write):
     root = write(flat=True)
     write_clip(Path(root, "Audios/MSP-IMPROV-S02Q-F02-P-FM01.wav"))
     write_clip(Path(root, "more/MSP-IMPROV-S01A-F01-P-FM01.flac"))

@@ -144,7 +144,7 @@ def test_what_is_wrong_with_the_table_is_named(write, table, change, message):
 def test_missing_columns_twice_the_same_recording(write, table):
     root = write(table)
     write_clip(Path(root, "Audio/MSP-PODCAST_0001_0000.wav"))
-    with pytest.raises(CorpusError, match="recording that is there twice: 1 .*MSP-PODCAST_0001_0000.wav"):
+    with pytest.raises(CorpusError, match="recording found twice: 1 .*MSP-PODCAST_0001_0000.wav"):
         read_msp_podcast(root)
     with pytest.raises(CorpusError, match="lacks the columns SpkrID .found FileName.*use the release's file"):
         read_msp_podcast(write(table.drop(columns="SpkrID")))

@@ -1,99 +1,137 @@
-"""Corpora by name: their combinations, their splits, and how they become one."""
+"""Who is in Train, Val and Test. The expected speakers were drawn by the version that made the published results."""
 
+from collections import Counter
+
+import pandas as pd
 import pytest
 from datasets import Dataset
 
-from paravox.corpora.combinations import combination_name, merge_corpora, power_set
-from paravox.corpora.registry import read_corpus
-from paravox.corpora.splitting import split_clips
+from paravox.corpora.splitting import SPLIT_NAMES, datasets_by_split, split_by_speaker, split_clips
 from paravox.modeling.errors import ConfigError, CorpusError
 
-
-def test_the_power_set_of_four_has_sixteen_members():
-    combinations = power_set(["d", "a", "c", "b"])
-    assert len(combinations) == 16 and combinations[0] == () and combinations[-1] == ("d", "a", "c", "b")
-    assert len({combination_name(combination) for combination in combinations}) == 16
-    assert combination_name(()) == "none" and combination_name(("d", "a")) == combination_name(["a", "d"]) == "a+d"
-
-
-def test_a_corpus_is_opened_by_its_name(open_corpora):
-    clips, task = read_corpus("turev", open_corpora / "turev")
-    assert len(clips) == 32 and task.name == "turev" and task.labels == ("angry", "calm", "happy", "sad")
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("emo_db", {}, "corpus 'emo_db' is not known: did you mean 'emodb'"),
-        ("turev", {"no_majority": "drop"}, "corpus 'turev' has no option 'no_majority': it has none"),
-    ],
+SPEAKERS = [f"s{number:02}" for number in range(12)]
+# Two clips of each of twelve speakers.
+CLIPS = Dataset.from_dict(
+    {"path": [f"{n}.wav" for n in range(24)], "speaker": SPEAKERS * 2, "emotion": [f"e{n}" for n in range(24)]}
 )
-def test_what_is_not_there_is_named(open_corpora, name, options, message):
-    with pytest.raises(ConfigError, match=message):
-        read_corpus(name, open_corpora / "turev", **options)
 
 
 def speakers_of(splits):
     return {split: set(clips["speaker"]) for split, clips in splits.items()}
 
 
-def test_no_speaker_is_in_two_parts(open_corpora):
-    clips, _ = read_corpus("ravdess", open_corpora / "ravdess")
-    splits = split_clips(clips, folds=10, seed=3)
-    parts = speakers_of(splits)
-    assert set().union(*parts.values()) == {"01", "02", "03", "04"}
-    assert sum(map(len, parts.values())) == 4 and sum(map(len, splits.values())) == len(clips)
-    assert {split: len(speakers) for split, speakers in parts.items()} == {"train": 2, "validation": 1, "test": 1}
+def test_other_names_of_the_splits():
+    assert SPLIT_NAMES == {
+        **{name: "train" for name in ("train", "training")},
+        **{name: "validation" for name in ("val", "valid", "validation", "dev", "development", "eval", "evaluation")},
+        "test": "test",
+    }
 
 
-def test_over_all_folds_each_speaker_is_test_once(open_corpora):
-    clips, _ = read_corpus("ravdess", open_corpora / "ravdess")
-    tested = [speakers_of(split_clips(clips, folds=4, fold=fold))["test"] for fold in range(4)]
-    assert sorted(speaker for part in tested for speaker in part) == ["01", "02", "03", "04"]
+def test_a_table_becomes_one_dataset_per_split_in_its_order():
+    table = pd.DataFrame({"path": list("abcde"), "split": ["test", "train", "test", "train", "other"]})
+    splits = datasets_by_split(table)
+    assert {split: clips["path"][:] for split, clips in splits.items()} == {"train": ["b", "d"], "test": ["a", "c"]}
+    assert splits["train"].column_names == ["path", "split"]
+
+
+@pytest.mark.parametrize(
+    ("seed", "validation", "test"),
+    [(0, ["s14", "s17", "s18"], ["s01", "s09", "s15"]), (1, ["s00", "s09", "s14"], ["s06", "s13", "s19"])],
+)
+def test_speakers_are_dealt_out_70_15_15(seed, validation, test):
+    speakers = pd.Series([f"s{number % 20:02}" for number in range(100)])
+    splits = split_by_speaker(speakers, seed)
+    found = {split: sorted(speakers[splits == split].unique()) for split in ("train", "validation", "test")}
+    assert found["validation"] == validation and found["test"] == test
+    assert found["train"] == sorted(set(speakers) - {*validation, *test})
+    # The order of the clips changes nothing.
+    assert split_by_speaker(speakers[::-1], seed)[::-1].tolist() == splits.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "validation", "test"),
+    [
+        ({}, {"s01", "s02"}, {"s08", "s09"}),
+        ({"fold": 1}, {"s07"}, {"s01", "s02"}),
+        ({"seed": 5}, {"s08", "s11"}, {"s05", "s09"}),
+        ({"folds": 3}, {"s02", "s03", "s05", "s08"}, {"s00", "s04", "s09", "s10"}),
+    ],
+)
+def test_one_fold_is_test_and_the_next_one_val(options, validation, test):
+    splits = split_clips(CLIPS, **options)
+    assert speakers_of(splits) == {
+        "train": set(SPEAKERS) - validation - test,
+        "validation": validation,
+        "test": test,
+    }
+    # Every clip is there once, with its own emotion.
+    found = sorted((clip["path"], clip["emotion"]) for clips in splits.values() for clip in clips)
+    assert found == sorted((f"{n}.wav", f"e{n}") for n in range(24))
+
+
+def test_over_all_folds_each_speaker_is_once_in_test_and_once_in_val():
+    splits = [speakers_of(split_clips(CLIPS, folds=4, fold=fold, seed=3)) for fold in range(4)]
+    for role in ("test", "validation"):
+        assert sorted(speaker for fold in splits for speaker in fold[role]) == SPEAKERS
+        assert {len(fold[role]) for fold in splits} == {3}
+    # Val of a fold is Test of the next one.
+    assert [fold["validation"] for fold in splits] == [splits[(number + 1) % 4]["test"] for number in range(4)]
+
+
+def test_there_are_never_more_folds_than_speakers():
+    splits = split_clips(CLIPS, folds=100, fold=11)
+    assert {split: len(speakers) for split, speakers in speakers_of(splits).items()} == {
+        "train": 10,
+        "validation": 1,
+        "test": 1,
+    }
 
 
 def test_sessions_stay_together_and_unknown_speakers_train():
     rows = [(f"{n}.wav", None if n == 0 else f"s{n % 6}", "x", f"session{n % 6 // 2}") for n in range(60)]
     columns = dict(zip(("path", "speaker", "emotion", "session"), map(list, zip(*rows, strict=True)), strict=True))
     splits = split_clips(Dataset.from_dict(columns), folds=3)
-    sessions = {split: set(clips["session"]) for split, clips in splits.items()}
-    assert sum(map(len, sessions.values())) == 3
+    assert sorted(session for clips in splits.values() for session in set(clips["session"])) == [
+        "session0",
+        "session1",
+        "session2",
+    ]
     del columns["session"]
-    assert None in split_clips(Dataset.from_dict(columns))["train"]["speaker"]
+    for fold in range(6):
+        splits = split_clips(Dataset.from_dict(columns), fold=fold)
+        assert [split for split, clips in splits.items() if None in clips["speaker"]] == ["train"]
 
 
-def test_random_splits_share_speakers(open_corpora):
-    clips, _ = read_corpus("ravdess", open_corpora / "ravdess")
-    splits = split_clips(clips, split_by="random", seed=123)
-    assert {split: len(part) for split, part in splits.items()} == {"train": 51, "validation": 7, "test": 6}
+def test_random_splits_deal_out_clips():
+    splits = split_clips(CLIPS, split_by="random", seed=123)
+    assert splits["validation"]["path"][:] == ["5.wav", "14.wav", "17.wav"]
+    assert splits["test"]["path"][:] == ["3.wav", "13.wav"]
+    paths = Counter(path for clips in splits.values() for path in clips["path"])
+    assert set(paths.values()) == {1} and len(paths) == 24
+    # Speakers are on both sides.
     assert speakers_of(splits)["train"] & speakers_of(splits)["test"]
-    paths = [path for part in splits.values() for path in part["path"]]
-    assert sorted(paths) == sorted(clips["path"])
 
 
-def test_a_split_of_the_corpus_stays(esd_folder):
-    clips, _ = read_corpus("esd", esd_folder)
-    splits = split_clips(clips)
-    assert {split: len(part) for split, part in splits.items()} == {"train": 24, "validation": 12, "test": 18}
+def test_a_split_of_the_corpus_stays():
+    own = CLIPS.add_column("split", ["test", "train", "validation"] * 8)
+    splits = split_clips(own, fold=2, seed=9)
+    for number, split in enumerate(("test", "train", "validation")):
+        assert splits[split]["path"][:] == [f"{n}.wav" for n in range(number, 24, 3)]
+    # Only a random split replaces it.
+    assert len(split_clips(own, split_by="random")["train"]) == 19
 
 
-def test_impossible_splits(open_corpora):
-    clips, _ = read_corpus("ravdess", open_corpora / "ravdess")
+def test_impossible_splits():
     with pytest.raises(ConfigError, match="split_by 'speakers': use speaker or random"):
-        split_clips(clips, split_by="speakers")
-    with pytest.raises(ConfigError, match="fold 4 of 10 with 4 speakers: give at least 3 folds, and a fold from 0 to 3"):
-        split_clips(clips, fold=4)
-    two = clips.filter(lambda clip: clip["speaker"] in ("01", "02"))
+        split_clips(CLIPS, split_by="speakers")
+    for options in ({"fold": 10}, {"fold": -1}):
+        with pytest.raises(ConfigError, match="of 10 with 12 speakers: give at least 3 folds, and a fold from 0 to 9"):
+            split_clips(CLIPS, **options)
+    with pytest.raises(ConfigError, match="fold 0 of 2 with 12 speakers: give at least 3 folds"):
+        split_clips(CLIPS, folds=2)
     with pytest.raises(CorpusError, match="2 speakers cannot be dealt out"):
-        split_clips(two)
-
-
-def test_merged_corpora_keep_their_labels_apart(open_corpora):
-    corpora = {name: split_clips(read_corpus(name, open_corpora / name)[0]) for name in ("turev", "emodb")}
-    merged = merge_corpora(corpora)
-    for split, clips in merged.items():
-        assert len(clips) == len(corpora["turev"][split]) + len(corpora["emodb"][split])
-        # The clips of the first corpus, in their order, then those of the second.
-        assert clips["path"][:] == [*corpora["turev"][split]["path"], *corpora["emodb"][split]["path"]]
-        for turev, emodb, path in zip(clips["turev"], clips["emodb"], clips["path"], strict=True):
-            assert (turev is None) == ("emodb" in path) and (emodb is None) == ("turev" in path)
+        split_clips(CLIPS.filter(lambda clip: clip["speaker"] in ("s01", "s02")))
+    sessions = CLIPS.add_column("session", ["a", "b"] * 12)
+    with pytest.raises(CorpusError, match="2 sessions cannot be dealt out .*: use split_by: random"):
+        split_clips(sessions)

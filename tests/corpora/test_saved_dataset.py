@@ -1,0 +1,71 @@
+"""Parquet, saved datasets, and what is said where there is none."""
+
+from pathlib import Path
+
+import pytest
+from datasets import Audio, Dataset, DatasetDict
+from little_corpora import write_clip
+
+from paravox.corpora.saved_dataset import read_dataset
+from paravox.modeling.errors import CorpusError
+from paravox.modeling.tasks import Task
+from paravox.trainers.multi_task_dataset import MultiTaskDataset
+from paravox.trainers.sampler import ClipDraw
+
+AGE = Task("age", kind="scalar", range=(20, 40))
+
+
+def make_corpus(clips, first=0):
+    """Clips as bytes, as a dataset on the Hub holds them; clip n lasts (n + 1) / 10 seconds."""
+    rows = {"audio": [], "age": []}
+    for clip in range(first, first + clips):
+        path = Path(f"source/{clip}.wav")
+        write_clip(path, clip, seconds=(clip + 1) / 10)
+        rows["audio"].append({"bytes": path.read_bytes(), "path": path.name})
+        rows["age"].append(20.0 + clip)
+    return Dataset.from_dict(rows).cast_column("audio", Audio(decode=False))
+
+
+def check(splits, sizes):
+    assert {split: len(clips) for split, clips in splits.items()} == sizes
+    dataset = MultiTaskDataset(splits["train"], [AGE])
+    clip = int(dataset.labels["age"][1]) - 20
+    assert len(dataset[ClipDraw(1)]["clip"]) == 1600 * (clip + 1)
+
+
+@pytest.mark.parametrize("names", [("train-00000-of-00001", "dev", "test"), ("train/0", "validation/0", "test/0")])
+def test_parquet_splits_go_by_the_names_of_files_or_folders(names):
+    for name, size in zip(names, (3, 2, 1), strict=True):
+        Path(f"corpus/{name}.parquet").parent.mkdir(parents=True, exist_ok=True)
+        make_corpus(size).to_parquet(f"corpus/{name}.parquet")
+    check(read_dataset("corpus"), {"train": 3, "validation": 2, "test": 1})
+
+
+def test_one_parquet_file_is_train():
+    make_corpus(4).to_parquet("clips.parquet")
+    check(read_dataset("clips.parquet"), {"train": 4})
+
+
+def test_saved_datasets():
+    make_corpus(3).save_to_disk("one")
+    check(read_dataset("one"), {"train": 3})
+    DatasetDict({"train": make_corpus(3), "val": make_corpus(2, first=3)}).save_to_disk("several")
+    check(read_dataset("several"), {"train": 3, "validation": 2})
+
+
+def test_paths_in_a_column_of_text():
+    paths = [str(Path(f"source/{clip}.wav").resolve()) for clip in range(3)]
+    make_corpus(3)
+    Dataset.from_dict({"audio": paths, "age": [20.0, 21.0, 22.0]}).to_parquet("clips.parquet")
+    check(read_dataset("clips.parquet"), {"train": 3})
+
+
+def test_what_cannot_be_opened():
+    Path("empty").mkdir()
+    with pytest.raises(CorpusError, match="empty holds neither a saved dataset nor a Parquet file"):
+        read_dataset("empty")
+    DatasetDict({"train": make_corpus(1), "extra": make_corpus(1)}).save_to_disk("unknown")
+    with pytest.raises(CorpusError, match="has a split 'extra': name its splits train, validation and test"):
+        read_dataset("unknown")
+    with pytest.raises(CorpusError, match="'nobody/nothing' holds no dataset that can be opened"):
+        read_dataset("nobody/nothing")
