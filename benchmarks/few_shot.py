@@ -1,12 +1,14 @@
-"""Rows few_shot_encoding, few_shot_encoding_wav, few_shot_heads and few_shot_full: the study's engine against doing each thing plainly.
+"""Measure the rows few_shot_encoding, few_shot_encoding_wav, few_shot_heads and few_shot_full: the engine of the study
+against the plain way to do the same.
 
     python benchmarks/few_shot.py --encoder WHISPER_BASE --data_dir NEMO
 
-- encoding: every clip of a speaker from its file to its pooled states, against the bare encoder's forward on the same
-  clips, decoded and turned into features beforehand, in the same batches; from the corpus's own files, and as WAV.
-- heads: all logistic regressions of a checkpoint at once, against scikit-learn's one by one, on the same features.
-- full: trials that train the whole encoder, against one `transformers.Trainer` a trial with the same model at the
-  clips' own length; beside it, for one epoch, the stock class, which pads to 30 s.
+- encoding: from the files of all clips of a speaker to their pooled states, against the forward pass of the bare
+  encoder on the same batches, decoded and turned into features beforehand. Measured for the corpus's files and for WAV.
+- heads: all logistic regressions of a checkpoint at once, against those of scikit-learn one by one on the same
+  features.
+- full: trials that train the whole encoder, against one `transformers.Trainer` per trial with the same model at the
+  clips' own length. Beside it, for one epoch, the stock class, which pads to 30 s.
 """
 
 import argparse
@@ -31,9 +33,13 @@ from transformers import (
 
 from paravox.modeling.audio import load_audio
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
-from paravox.study.encoding import TRIAL_TASK, Clips, LayerStates, open_checkpoint_model
-from paravox.study.grid import StudySettings, TrialClips, draw_clips, read_speakers, trial_seed
+from paravox.study.checkpoints import TRIAL_TASK, open_checkpoint_model
+from paravox.study.clips import STUDY_PASS, StudyClips
+from paravox.study.draws import TrialClips, draw_clips, read_speakers, trial_seed
+from paravox.study.encoding import LayerStates
+from paravox.study.grid import StudySettings
 from paravox.study.trials import run_head_trials, run_trained_trial, standardise, trial_model
+from paravox.trainers.sampler import EvaluationBatchSampler
 
 EMOTIONS = ["angry", "happy", "neutral", "sad", "surprise"]
 
@@ -67,9 +73,9 @@ def main() -> None:
         if trial.checkpoint == "none"
     ]
     drawn = [(trial, clips) for trial, clips in drawn if isinstance(clips, TrialClips)]
-    clips = Clips(paths, extractor)
+    clips = StudyClips(paths, extractor)
     if "heads" in arguments.rows:
-        states = LayerStates(clips, paths, None).encode(model.encoder, "encoding")
+        states = LayerStates(clips).encode(model.encoder, "encoding")
         features = standardise(states[:, -1], np.flatnonzero(table["split"] == "train"))
         measure_heads(features, drawn)
     if "full" in arguments.rows:
@@ -87,11 +93,12 @@ def as_wav(paths: list[str], folder: str) -> list[str]:
 
 
 def measure_encoding(row: str, model, paths: list[str], extractor: Burst2VecFeatureExtractor, repeats: int) -> None:
-    ready = Clips(paths, extractor)
-    batches = [ready.batch(rows) for rows in ready.batches(np.arange(len(paths)))]
+    ready = StudyClips(paths, extractor)
+    sampler = EvaluationBatchSampler(ready.seconds, STUDY_PASS.batch_size, STUDY_PASS.max_batch_seconds)
+    batches = [tuple(ready.collate([ready.read(draw.index) for draw in draws]).values()) for draws in sampler]
 
     def ours() -> None:
-        LayerStates(Clips(paths, extractor), paths, None).encode(model.encoder, "encoding")
+        LayerStates(StudyClips(paths, extractor)).encode(model.encoder, "encoding")
 
     @torch.inference_mode()
     def bare() -> None:
@@ -132,12 +139,12 @@ def measure_heads(features: np.ndarray, drawn: list) -> None:
     record("few_shot_heads", values)
 
 
-def measure_full(model, clips: Clips, drawn: list, study: StudySettings, encoder: str) -> None:
-    for _, rows in drawn:  # decoded once for both sides
+def measure_full(model, clips: StudyClips, drawn: list, study: StudySettings, encoder: str) -> None:
+    for _, rows in drawn:  # decoded only once for both sides
         for row in (*rows.train, *rows.evaluation, *rows.test):
-            clips.features(int(row))
+            clips.read(int(row))
     ours, theirs = [], []
-    for trial, rows in drawn:  # by turns, so that a slow minute of the machine hits both
+    for trial, rows in drawn:  # in turn, so that a slow minute of the machine affects both
         start = time.perf_counter()
         ours.append((run_trained_trial(model, clips, trial, rows, study)["macro_f1"], time.perf_counter() - start))
         start = time.perf_counter()
@@ -164,7 +171,7 @@ def measure_full(model, clips: Clips, drawn: list, study: StudySettings, encoder
 
 
 class FeatureDataset(torch.utils.data.Dataset):
-    """Clips of a trial for the Trainer."""
+    """The clips of a trial for the Trainer."""
 
     def __init__(self, features: list, labels: np.ndarray) -> None:
         self.features, self.labels = features, labels
@@ -193,24 +200,18 @@ class TrialTrainer(Trainer):
         return loss, output["logits"], labels
 
 
-def trainer_trial(checkpoint, clips: Clips, trial, rows: TrialClips, study: StudySettings) -> float:
+def trainer_trial(checkpoint, clips: StudyClips, trial, rows: TrialClips, study: StudySettings) -> float:
     """The same trial by one Trainer, at the clips' own length: its macro F1 on the test part."""
     model = trial_model(checkpoint, trial, trial_seed(trial, study.seed))
 
     def collate(items: list[dict]) -> dict:
-        longest = max(item["features"].shape[-1] for item in items)
-        inputs = torch.zeros(len(items), *items[0]["features"].shape[:-1], longest)
-        mask = torch.zeros(len(items), longest, dtype=torch.long)
-        for position, item in enumerate(items):
-            inputs[position, ..., : item["features"].shape[-1]] = torch.from_numpy(item["features"])
-            mask[position, : item["features"].shape[-1]] = 1
-        labels = torch.tensor([item["label"] for item in items])
-        return {model.main_input_name: inputs, "attention_mask": mask, "labels": labels}
+        inputs = clips.collate([item["features"] for item in items])
+        return inputs | {"labels": torch.tensor([item["label"] for item in items])}
 
-    return run_trainer(model, collate, clips.features, rows, study, study.max_epochs)
+    return run_trainer(model, collate, clips.read, rows, study, study.max_epochs)
 
 
-def padded_epoch_seconds(clips: Clips, rows: TrialClips, study: StudySettings, encoder: str) -> float:
+def padded_epoch_seconds(clips: StudyClips, rows: TrialClips, study: StudySettings, encoder: str) -> float:
     """Seconds of one epoch, its evaluation included, of the stock class, which takes clips padded to 30 s."""
     config = WhisperConfig.from_pretrained(encoder, num_labels=2)
     config.dtype = torch.float32
@@ -224,7 +225,7 @@ def padded_epoch_seconds(clips: Clips, rows: TrialClips, study: StudySettings, e
         inputs = torch.from_numpy(np.stack([item["features"] for item in items]))
         return {"input_features": inputs, "labels": torch.tensor([item["label"] for item in items])}
 
-    # Without the test part, which is scored once a trial and not once an epoch.
+    # Without the test part, which is scored once per trial and not once per epoch.
     start = time.perf_counter()
     run_trainer(model, collate, features, rows._replace(test=rows.test[:1], test_labels=rows.test_labels[:1]), study, 1)
     return time.perf_counter() - start

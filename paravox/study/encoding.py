@@ -1,247 +1,149 @@
-"""What trials share, computed once: decoded clips, their features, and every clip's pooled states under a checkpoint."""
+"""Every hidden layer of every clip under one checkpoint after another, averaged over time and kept on disk."""
 
-import hashlib
-import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from paravox.corpora.combinations import NO_CORPUS
-from paravox.modeling.audio import duration_seconds
-from paravox.modeling.encoders import SpeechEncoder, load_encoder_config
-from paravox.modeling.errors import CheckpointError
-from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
-from paravox.modeling.modeling_prefinetuning import (
-    EncoderForPreFinetuning,
-    PreFinetuningModel,
-    Wav2Vec2ForPreFinetuning,
-)
+from paravox.modeling.encoders import SpeechEncoder
+from paravox.modeling.modeling_prefinetuning import PreFinetuningModel
 from paravox.modeling.pooling import masked_mean
-from paravox.modeling.tasks import Task
-from paravox.trainers.sampler import EvaluationBatchSampler
-
-# Seconds of audio a batch, padding counted: always the same, so that a clip's states are.
-BATCH_SECONDS = 60.0
-BATCH_CLIPS = 32
-TRIAL_TASK = Task("emotion", kind="classes", labels=("other", "target"))
-_MODEL_CLASSES = {cls.config_class.model_type: cls for cls in (EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning)}
-
-
-class Clips:
-    """The study's clips as the encoder takes them, each decoded and turned into features once, when first asked for.
-
-    Args:
-        paths (list of `str`): in the order of the study's table.
-        extractor ([`Burst2VecFeatureExtractor`]): of the encoder.
-        max_seconds (`float`, *optional*): clips are cut to this length.
-    """
-
-    def __init__(
-        self, paths: list[str], extractor: Burst2VecFeatureExtractor, max_seconds: float | None = None
-    ) -> None:
-        self.paths = paths
-        self.extractor = extractor
-        self.max_seconds = max_seconds
-        self._features: dict[int, np.ndarray] = {}
-        self._seconds: dict[int, float] = {}
-
-    def features(self, row: int) -> np.ndarray:
-        """One clip: `(samples,)` or `(mel bins, frames)`."""
-        if row not in self._features:
-            samples = self.extractor.load(self.paths[row])
-            if self.max_seconds is not None:
-                samples = samples[: int(self.max_seconds * self.extractor.sampling_rate)]
-            clip = (samples, self.extractor.sampling_rate)
-            self._features[row] = self.extractor([clip])[self.extractor.model_input_names[0]][0]
-        return self._features[row]
-
-    def batch(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Clips padded to their longest, and their mask."""
-        features = [self.features(int(row)) for row in rows]
-        longest = max(clip.shape[-1] for clip in features)
-        inputs = np.zeros((len(features), *features[0].shape[:-1], longest), np.float32)
-        mask = np.zeros((len(features), longest), np.int64)
-        for position, clip in enumerate(features):
-            inputs[position, ..., : clip.shape[-1]] = clip
-            mask[position, : clip.shape[-1]] = 1
-        return torch.from_numpy(inputs), torch.from_numpy(mask)
-
-    def batches(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Rows cut into batches of about one length, the same ones for the same rows."""
-        seconds = np.array([self._seconds_of(int(row)) for row in rows])
-        sampler = EvaluationBatchSampler(seconds, BATCH_CLIPS, max(BATCH_SECONDS, seconds.max()))
-        return [rows[[draw.index for draw in draws]] for draws in sampler]
-
-    def prepared(self, batches: list[np.ndarray]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """What `batch` gives for one batch after the other; while one is used, the next one is decoded."""
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            coming = pool.submit(self.batch, batches[0])
-            for following in [*batches[1:], None]:
-                ready = coming.result()
-                if following is not None:
-                    coming = pool.submit(self.batch, following)
-                yield ready
-
-    def _seconds_of(self, row: int) -> float:
-        """A clip's length as its file's header states it, so that batches can be made before anything is decoded."""
-        if row not in self._seconds:
-            seconds = duration_seconds(self.paths[row])
-            self._seconds[row] = seconds if self.max_seconds is None else min(seconds, self.max_seconds)
-        return self._seconds[row]
-
-
-def model_around(encoder: str, tasks: list[Task], projection_size: int = 256) -> PreFinetuningModel:
-    """A model for pre-finetuning around a published encoder: of the paper's class for wav2vec 2.0.
-
-    Args:
-        encoder (`str`): folder or Hub name.
-        tasks (list of [`Task`]): one per corpus.
-        projection_size (`int`, *optional*, defaults to 256): of the projector that they share.
-    """
-    is_wav2vec2 = load_encoder_config(encoder).model_type == "wav2vec2"
-    model_class = Wav2Vec2ForPreFinetuning if is_wav2vec2 else EncoderForPreFinetuning
-    return model_class.from_encoder(encoder, tasks=tasks, projection_size=projection_size)
-
-
-def open_checkpoint_model(name: str, checkpoints_dir: str | None, encoder: str) -> PreFinetuningModel:
-    """The model of a checkpoint of the grid: pre-finetuned, or around the encoder as it is for `none`.
-
-    Raises:
-        CheckpointError: if it is not there, or lacks a weight.
-    """
-    if name == NO_CORPUS:
-        return model_around(encoder, [TRIAL_TASK]).eval()
-    folder = Path(checkpoints_dir or "") / name / "model"
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"checkpoint {name!r}: no model in {folder}: run prefinetune.py for it first, or give its checkpoints_dir"
-        )
-    model_type = EncoderForPreFinetuning.config_class.get_config_dict(folder)[0].get("model_type")
-    if model_type not in _MODEL_CLASSES:
-        raise CheckpointError(f"checkpoint {name!r}: {folder} holds a model of {model_type!r}, no pre-finetuned one")
-    return _MODEL_CLASSES[model_type].from_pretrained(folder).eval()
-
-
-def checkpoint_is_there(name: str, checkpoints_dir: str | None) -> bool:
-    """Whether a checkpoint of the grid can be opened now."""
-    return name == NO_CORPUS or (Path(checkpoints_dir or "") / name / "results.json").is_file()
+from paravox.study.clips import STUDY_PASS, ClipsWithoutLabels, StudyClips
+from paravox.trainers.clip_pass import PassSettings, Step, in_row_order, pass_over_clips
+from paravox.trainers.clip_sources import ClipSource
+from paravox.trainers.data_collator import MultiTaskCollator
+from paravox.trainers.files import written_aside
+from paravox.trainers.lower_states import EncodedClip, LowerStates, states_folder, states_gigabytes, write_states
 
 
 class LayerStates:
-    """Every hidden layer of every clip, averaged over its real frames, under one checkpoint after another.
+    """Encodes the clips of a study under its checkpoints, each checkpoint at most once.
 
-    A checkpoint is encoded at most once: its states are kept in a folder, by a digest of its weights and of the clips.
-    Lower layers that pre-finetuning left as they were are run once for all checkpoints, while their states fit into
-    memory.
+    The states of a checkpoint are kept in a folder, under a name made of all that they depend on: the clips, the
+    feature extractor and the weights. Lower layers that pre-finetuning left as they were are run once for all
+    checkpoints, and their states are kept in the same folder.
 
     Args:
-        clips ([`Clips`]).
-        names (list of `str`): of the clips, in order.
-        folder (`Path`): where states are kept.
-        memory_gigabytes (`float`, *optional*, defaults to 4): the most that states of shared lower layers take.
+        clips ([`StudyClips`]).
+        folder (`Path`, *optional*): where states are kept; made if it does not exist. A single call of `encode` does
+            not need it.
+        max_gigabytes (`float`, *optional*, defaults to 4): the most that the states of shared lower layers may take on
+            disk. Where they would take more, each checkpoint runs all its layers.
+        settings ([`PassSettings`], *optional*): of the passes over the clips.
     """
 
-    def __init__(self, clips: Clips, names: list[str], folder: Path, memory_gigabytes: float = 4.0) -> None:
+    def __init__(
+        self,
+        clips: StudyClips,
+        folder: Path | None = None,
+        max_gigabytes: float = 4.0,
+        settings: PassSettings = STUDY_PASS,
+    ) -> None:
         self.clips = clips
-        self.names = names
         self.folder = folder
-        self.memory_gigabytes = memory_gigabytes
+        self.max_gigabytes = max_gigabytes
+        self.settings = settings
         self._first: SpeechEncoder | None = None
-        self._lower: dict[int, LowerStates] = {}  # by how many layers they are
 
-    def of(self, model: PreFinetuningModel, title: str) -> np.ndarray:
-        """The states under a checkpoint: `(clips, layers + 1, hidden)`, float32.
+    def states_of(self, model: PreFinetuningModel, title: str) -> np.ndarray:
+        """The states under a checkpoint, read from the folder where they are known.
 
         Args:
-            model ([`PreFinetuningModel`]): the checkpoint, in evaluation mode.
-            title (`str`): of the progress bar.
-        """
-        path = self.folder / f"{self._digest(model)}.npy"
-        if path.is_file():
-            return np.load(path)
-        states = self.encode(model.encoder, title)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{uuid.uuid4().hex}.part.npy")
-        np.save(part, states)
-        part.replace(path)
-        return states
+            model ([`PreFinetuningModel`]): the checkpoint.
+            title (`str`): of the line of progress.
 
-    @torch.inference_mode()
+        Returns:
+            `np.ndarray` of shape `(clips, layers + 1, hidden)`, float32.
+        """
+        path = states_folder(self.folder, self._identity(model.encoder)).with_suffix(".npy")
+        if not path.is_file():
+            states = self.encode(model.encoder, title)
+            with written_aside(path) as part:
+                np.save(part, states)
+        return np.load(path)
+
     def encode(self, encoder: SpeechEncoder, title: str) -> np.ndarray:
-        """One pass of an encoder over all clips, whatever the folder holds; arguments and result as in `of`."""
+        """Runs an encoder over all clips, whatever states of it the folder holds. Arguments and result are as above."""
         shared = 0 if self._first is None else equal_lower_layers(encoder, self._first)
         self._first = self._first or encoder
-        batches = self.clips.batches(np.arange(len(self.names)))
-        known = self._lower.get(shared)
-        made = LowerStates(shared) if shared and known is None else None
-        states = None
-        prepared = self.clips.prepared(batches) if known is None else None
-        for number, rows in enumerate(tqdm(batches, desc=title, unit="batch")):
-            if known is not None:
-                frame_mask = known.frame_masks[number]
-                layers = encoder.upper_states(known.states[number], frame_mask, shared)
-            else:
-                inputs, mask = next(prepared)
-                layers = encoder.layer_states(inputs, mask)
-                frame_mask = encoder.frame_mask(mask, layers[0].shape[1])
-            pooled = torch.stack([masked_mean(layer, frame_mask) for layer in layers], dim=1).numpy()
-            if states is None:
-                layer_count = len(encoder.layers) + 1
-                states = np.zeros((len(self.names), layer_count, pooled.shape[-1]), np.float32)
-                if known is not None:
-                    states[:, : shared + 1] = known.pooled
-            states[rows, states.shape[1] - pooled.shape[1] :] = pooled
-            if made is not None:
-                made.add(layers[shared], frame_mask)
-                if made.gigabytes > self.memory_gigabytes:
-                    made = None
-        if made is not None:
-            made.pooled = states[:, : shared + 1].copy()
-            self._lower = {shared: made}
+        if shared == 0 or states_gigabytes(self.clips.seconds.sum(), encoder.hidden_size) > self.max_gigabytes:
+            return in_row_order(self._run(encoder, self.clips, _all_layers, title), len(self.clips))["pooled"]
+        folder = states_folder(self.folder, self._identity(encoder, shared))
+        if folder.is_dir():
+            return self._encode_upper(encoder, LowerStates.open(folder, self.clips.seconds), title)
+        return self._encode_and_keep_lower(encoder, shared, folder, title)
+
+    def _encode_and_keep_lower(self, encoder: SpeechEncoder, shared: int, folder: Path, title: str) -> np.ndarray:
+        states = np.zeros((len(self.clips), len(encoder.layers) + 1, encoder.hidden_size), np.float32)
+
+        def step(encoder: SpeechEncoder, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            return _all_layers(encoder, inputs, keep=shared)
+
+        def encoded_clips() -> Iterator[EncodedClip]:
+            for rows, results in self._run(encoder, self.clips, step, title):
+                states[rows] = results["pooled"]
+                for row, kept, frames in zip(rows, results["kept"], results["frames"], strict=True):
+                    yield EncodedClip(int(row), kept[:frames], states[row, : shared + 1])
+
+        write_states(folder, encoded_clips(), len(self.clips), shared)
         return states
 
-    def _digest(self, model: PreFinetuningModel) -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(
-            "\n".join([*self.names, str(self.clips.max_seconds), self.clips.extractor.to_json_string()]).encode()
-        )
-        for name, value in sorted(model.encoder.state_dict().items()):
-            digest.update(name.encode() + value.numpy().tobytes())
-        return digest.hexdigest()
+    def _encode_upper(self, encoder: SpeechEncoder, lower: LowerStates, title: str) -> np.ndarray:
+        def step(encoder: SpeechEncoder, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            frame_mask = inputs["attention_mask"].bool()
+            return {"pooled": _pool(encoder.upper_states(inputs["lower_states"], frame_mask, lower.layers), frame_mask)}
 
+        upper = in_row_order(self._run(encoder, lower, step, title), len(self.clips))["pooled"]
+        return np.concatenate([lower.pooled, upper], axis=1)
 
-class LowerStates:
-    """What lower layers that checkpoints share give for every batch, and their pooled states."""
+    def _run(
+        self, encoder: SpeechEncoder, source: ClipSource, step: Step, title: str
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        collate = MultiTaskCollator(source)
+        return pass_over_clips(encoder, ClipsWithoutLabels(source), collate, step, self.settings, title)
 
-    def __init__(self, layers: int) -> None:
-        self.layers = layers
-        self.states: list[torch.Tensor] = []
-        self.frame_masks: list[torch.Tensor] = []
-        self.pooled: np.ndarray | None = None
-        self.gigabytes = 0.0
-
-    def add(self, states: torch.Tensor, frame_mask: torch.Tensor) -> None:
-        self.states.append(states)
-        self.frame_masks.append(frame_mask)
-        self.gigabytes += states.numel() * states.element_size() / 1e9
+    def _identity(self, encoder: SpeechEncoder, layers: int | None = None) -> Iterator[bytes]:
+        """All that the states after so many layers depend on; after all of them by default."""
+        yield repr((layers, str(self.settings.dtype))).encode()
+        yield from self.clips.identity()
+        for name, value in sorted(encoder.state_dict().items()):
+            if layers is None or _layer_of(encoder, name) < layers:
+                yield name.encode() + value.cpu().numpy().tobytes()
 
 
 def equal_lower_layers(encoder: SpeechEncoder, other: SpeechEncoder) -> int:
-    """How many layers of two encoders, from the first one up, give the same: every weight in and below them is equal.
+    """How many layers of two encoders, counted from below, give the same states.
 
-    Never all of them, so that there is a layer to run.
+    All weights in and below them are equal. This is never all of them, so that there is a layer to run.
     """
-    ours, theirs = encoder.state_dict(), other.state_dict()
-    modules = {id(module): f"{name}." for name, module in encoder.named_modules()}
-    layers, norm = modules[id(encoder.layers)], modules.get(id(encoder.output_norm), "?")
     if encoder.model.config.model_type == "wavlm":
-        return 0  # its first layer's position bias serves the others
-    differing = [name for name in ours if not torch.equal(ours[name], theirs[name])]
-    if any(not name.startswith((layers, norm)) for name in differing):
-        return 0
-    changed = [int(name.removeprefix(layers).split(".")[0]) for name in differing if name.startswith(layers)]
-    return min([*changed, len(encoder.layers) - 1])
+        return 0  # its first layer makes a position bias that the others use
+    ours, theirs = encoder.state_dict(), other.state_dict()
+    differing = [name for name in ours if name not in theirs or not torch.equal(ours[name], theirs[name])]
+    return max(0, min([len(encoder.layers) - 1, *(_layer_of(encoder, name) for name in differing)]))
+
+
+def _layer_of(encoder: SpeechEncoder, weight: str) -> int:
+    """The layer that a weight belongs to; -1 for all that comes before the layers, their number for all behind them."""
+    names = {id(module): f"{name}." for name, module in encoder.named_modules()}
+    layers, norm = names[id(encoder.layers)], names.get(id(encoder.output_norm))
+    if weight.startswith(layers):
+        return int(weight.removeprefix(layers).split(".")[0])
+    return len(encoder.layers) if norm is not None and weight.startswith(norm) else -1
+
+
+def _all_layers(
+    encoder: SpeechEncoder, inputs: dict[str, torch.Tensor], keep: int | None = None
+) -> dict[str, torch.Tensor]:
+    """The step of a pass from the input: every layer averaged over time, and all frames after `keep` layers."""
+    mask = inputs["attention_mask"]
+    layers = encoder.layer_states(inputs[encoder.input_name], mask)
+    frame_mask = encoder.frame_mask(mask, layers[0].shape[1])
+    results = {"pooled": _pool(layers, frame_mask)}
+    return results if keep is None else results | {"kept": layers[keep], "frames": frame_mask.sum(dim=1)}
+
+
+def _pool(layers: list[torch.Tensor], frame_mask: torch.Tensor) -> torch.Tensor:
+    """layers times (batch, frames, hidden) -> (batch, layers, hidden)"""
+    return torch.stack([masked_mean(layer, frame_mask) for layer in layers], dim=1)

@@ -1,4 +1,4 @@
-"""Runs jobs and hands back their rows as they come: in this process, in local processes, or on a Ray cluster."""
+"""Runs jobs in this process, in local processes or on a Ray cluster, and hands back their rows as they come."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.errors import ConfigError, did_you_mean
 
 EXECUTORS = ("inline", "processes", "ray")
 Job = Any
@@ -17,26 +17,29 @@ Rows = list[dict[str, Any]]
 def run_jobs(
     function: Callable[[Job], Rows], jobs: list[Job], executor: str, processes: int, threads: int
 ) -> Iterator[Rows]:
-    """Runs a function on every job; the order in which rows come is not fixed.
+    """Runs a function on every job, in an order that is not fixed.
 
     Args:
-        function (`Callable`): can be pickled where another process is to run it; does not raise for what concerns one
-            trial alone.
+        function (`Callable`): takes a job and returns its rows. Other processes run it, so it must be possible to
+            pickle it. An error of one trial should become a row, because an error that is raised ends everything.
         jobs (list): each can be pickled.
-        executor (`str`): `inline`, `processes` (local ones) or `ray` (the `ray` extra; connects to the cluster that
-            RAY_ADDRESS names, or starts one here).
-        processes (`int`): how many jobs run at once.
-        threads (`int`): of each of them. The last bits of a result depend on it.
+        executor (`str`): `inline` (this process), `processes` (local ones) or `ray` (needs the extra `ray`; connects to
+            the cluster that RAY_ADDRESS names, or starts one on this machine).
+        processes (`int`): how many jobs run at the same time.
+        threads (`int`): how many threads each of them has. The last bits of a result depend on it.
+
+    Yields:
+        The rows of each job as soon as it is done.
 
     Raises:
-        ConfigError: if the executor is not known or Ray is not installed.
+        ConfigError: if the executor is unknown or Ray is not installed.
     """
     if executor not in EXECUTORS:
-        raise ConfigError(f"executor {executor!r}: use {', '.join(EXECUTORS)}")
+        raise ConfigError(f"executor {executor!r} is unknown: {did_you_mean(executor, EXECUTORS)}")
     if executor == "ray":
         yield from _run_on_ray(function, jobs, processes, threads)
     elif executor == "processes":
-        # Spawned: a fork would copy the locks of torch's threads.
+        # Spawned, because a fork would copy the locks of torch's threads.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
             waiting = [pool.submit(function, job) for job in jobs]

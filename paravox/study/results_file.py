@@ -1,4 +1,4 @@
-"""The results file of a few-shot study: SQLite, one row a trial; what stands in it is done, whatever was killed."""
+"""The results file of a few-shot study: SQLite with one row per trial. A trial that has a row is done."""
 
 import gzip
 import json
@@ -12,6 +12,7 @@ import pandas as pd
 
 from paravox.modeling.errors import ConfigError
 from paravox.study.grid import Trial
+from paravox.trainers.files import written_aside
 
 FINISHED, LACKING_SHOTS, FAILED = "finished", "lacking_shots", "failed"
 KEY = Trial._fields
@@ -30,20 +31,20 @@ COLUMNS = {
     "epochs": "INTEGER",
     "test_positives": "INTEGER",
     "test_clips": "INTEGER",
-    "predictions": "TEXT",  # on the test part, a 0 or 1 a clip, in the order of the clips' names
+    "predictions": "TEXT",  # on the test part: one 0 or 1 per clip, in the order of the clips' names
     "seconds": "REAL",
     "message": "TEXT",
 }
-# What a trial's row may differ in when it is run again: not its result.
-_NOT_COMPARED = ("seconds",)
+# What may differ when a trial is run again, and is therefore left out of exports.
+_NOT_EXPORTED = ("seconds",)
 
 
 class ResultsFile:
     """Writes and reads the rows of a study.
 
     Args:
-        path (`Path`): made if it is not there.
-        description (`dict`): of the study, as `StudySettings.description` gives it.
+        path (`Path`): made if it does not exist.
+        description (`dict`): of the study, from `StudySettings.description`.
 
     Raises:
         ConfigError: if the file is no results file or holds another study.
@@ -62,28 +63,28 @@ class ResultsFile:
                     "INSERT OR REPLACE INTO study VALUES (?, ?)",
                     [(key, json.dumps(value)) for key, value in description.items()],
                 )
-                # Trials can be added to a study: only what a single trial depends on must stay.
+                # A study can be extended by more trials; only what a single trial depends on must stay the same.
                 growing = ("corpora", "checkpoints", "speakers", "emotions", "shots", "repetitions", "languages")
                 for key, value in held.items():
                     if key not in growing and key in description and description[key] != value:
                         raise ConfigError(
-                            f"{path} holds a study with {key} {value!r}, this one has {description[key]!r}: give "
+                            f"{path} holds a study with {key} {value!r}, this one has {description[key]!r}: use "
                             "another output_dir, or the settings of that study"
                         )
         except sqlite3.DatabaseError as error:
-            raise ConfigError(f"{path} is no results file ({error}): give another output_dir") from None
+            raise ConfigError(f"{path} is no results file ({error}): use another output_dir") from None
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=60)
 
     def done(self) -> set[Trial]:
-        """The trials that need not be run: finished, or known to lack shots. Failed ones are tried again."""
+        """The trials that are finished or known to lack shots. Failed ones are not among them and are run again."""
         with closing(self._connect()) as connection:
             query = f"SELECT {', '.join(KEY)} FROM trials WHERE status != ?"
             return {Trial(*row) for row in connection.execute(query, (FAILED,))}
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Stores rows, all or none; a row whose trial is there takes its place.
+        """Stores either all of the rows or none. A row replaces an earlier one of the same trial.
 
         Raises:
             ConfigError: if the file cannot be written, such as on a full disk.
@@ -95,33 +96,43 @@ class ResultsFile:
                 connection.executemany(f"INSERT OR REPLACE INTO trials VALUES ({names})", filled)
         except sqlite3.OperationalError as error:
             raise ConfigError(
-                f"{self.path} cannot be written ({error}): free some disk or mend the folder, and start it again: what "
-                "is stored stays"
+                f"{self.path} cannot be written ({error}): free some space or fix the folder's permissions, then start "
+                "the same command again, which keeps what is stored"
             ) from error
 
     def table(self) -> pd.DataFrame:
-        """All rows, in the order of their keys."""
+        """All rows, sorted by trial."""
         with closing(self._connect()) as connection:
             return pd.read_sql_query(f"SELECT * FROM trials ORDER BY {', '.join(KEY)}", connection)
 
-    def export(self, path: Path) -> None:
-        """Writes the rows without their timings as a compressed csv, the same bytes for the same rows."""
-        table = self.table().drop(columns=list(_NOT_COMPARED))
-        # Without the name and the time that a gzip header holds by default.
-        with open(path, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:
-            compressed.write(table.to_csv(index=False).encode())
+    def export_trials(self, path: Path) -> None:
+        """Writes all rows without their timings to a compressed csv. The same rows give the same bytes."""
+        table = self.table().drop(columns=list(_NOT_EXPORTED))
+        with written_aside(path) as part, open(part, "wb") as file:
+            # Without the name and the time that a gzip header has by default.
+            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:
+                compressed.write(table.to_csv(index=False).encode())
 
-    def take_back(self, path: Path) -> int:
-        """Adds the rows of an exported csv whose trials are not there yet; gives their number.
+    def import_trials(self, path: Path) -> int:
+        """Adds those rows of an exported csv whose trials are not done yet, and returns how many these are.
 
         Raises:
-            ConfigError: if the csv is none of these.
+            ConfigError: if there is no such file, or it is not an exported csv.
         """
         if not path.is_file():
-            raise ConfigError(f"resume_from {path}: no such file: give a csv that an earlier run exported")
-        table = pd.read_csv(path, dtype={"speaker": str, "predictions": str})
-        if not set(COLUMNS) - set(_NOT_COMPARED) <= set(table.columns):
-            raise ConfigError(f"resume_from {path} is no export of a results file: it lacks columns")
+            raise ConfigError(f"resume_from {path} does not exist: give a csv.gz that few_shot.py wrote with --output")
+        try:
+            table = pd.read_csv(path, dtype={"speaker": str, "predictions": str})
+        except (ValueError, OSError, EOFError) as error:
+            raise ConfigError(
+                f"resume_from {path} cannot be read ({error}): give a csv.gz that few_shot.py wrote"
+            ) from None
+        lacking = [name for name in COLUMNS if name not in {*table.columns, *_NOT_EXPORTED}]
+        if lacking:
+            raise ConfigError(
+                f"resume_from {path} has no column {', '.join(lacking)}: give a csv.gz that few_shot.py wrote with "
+                "--output"
+            )
         table = table.astype(object).where(table.notna(), None)
         done = self.done()
         rows = [row for row in table.to_dict("records") if Trial(*(row[name] for name in KEY)) not in done]

@@ -4,9 +4,9 @@ import numpy as np
 
 
 def binary_scores(predictions: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Macro F1 over the two classes, accuracy and the positive class's F1; of many trials at once.
+    """Macro F1 over the two classes, accuracy, and F1 of the positive class, for any number of trials at once.
 
-    A class that neither occurs nor is predicted has F1 0, as in scikit-learn with `zero_division=0`.
+    A class that neither occurs nor is predicted has an F1 of 0, as in scikit-learn with `zero_division=0`.
 
     Args:
         predictions (`np.ndarray` of bool, shape `(..., clips)`).
@@ -28,5 +28,5 @@ def binary_scores(predictions: np.ndarray, labels: np.ndarray) -> dict[str, np.n
 
 
 def as_text(predictions: np.ndarray) -> str:
-    """Predictions as a results file holds them: a 0 or 1 a clip."""
+    """Predictions as a results file stores them: one 0 or 1 per clip."""
     return "".join("01"[int(prediction)] for prediction in predictions)

@@ -1,8 +1,9 @@
 """The numbers behind the report of a few-shot study: figures 2 to 4, Table 1, baselines and paired tests.
 
-All scores are macro F1 on the test parts, in 0..1. Intervals are 95 % bootstrap intervals over speakers: speakers are drawn
-with replacement, `DRAWS` times, and the mean is taken over everything the drawn speakers have. With fewer than two speakers
-there is none (NaN). A "cell" is what a comparison is controlled for: one speaker, one emotion and one k (section 4.2).
+All scores are macro F1 on the test parts, in 0..1. Intervals are 95 % bootstrap intervals over speakers: speakers are
+drawn with replacement, `DRAWS` times, and each time the mean is taken over all values of the drawn speakers. With fewer
+than two speakers there is no interval (NaN). A *cell* is what a comparison is controlled for: one speaker, one emotion
+and one k (section 4.2).
 """
 
 import json
@@ -31,7 +32,13 @@ USED = (*CELL, "checkpoint", "repetition", "status", "macro_f1", "test_positives
 
 @dataclass(frozen=True)
 class StudyResults:
-    """What a results file holds: the study's description, the trials of its grid, and how many others were left out."""
+    """What a results file holds.
+
+    Args:
+        study (`dict`): the study's description.
+        trials (`pandas.DataFrame`): the trials that belong to its grid or to a baseline, with the columns `USED`.
+        outside (`int`): how many other trials of the file were left out.
+    """
 
     study: dict[str, Any]
     trials: pd.DataFrame
@@ -43,17 +50,17 @@ class StudyResults:
 
     @property
     def combinations(self) -> dict[str, tuple[str, ...]]:
-        """The corpora of each checkpoint that the study could have; one that is not among them is a baseline."""
+        """The corpora of each possible checkpoint, by its name. A checkpoint with another name is a baseline."""
         return {combination_name(corpora): corpora for corpora in power_set(self.study["corpora"])}
 
     @property
     def everything(self) -> str:
-        """The checkpoint of all corpora."""
+        """The name of the checkpoint that is pre-finetuned on all corpora."""
         return combination_name(self.study["corpora"])
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many trials the study specifies, baselines aside, and how many of them are in which state."""
+        """How many trials the study specifies without its baselines, and how many of them have each status."""
         checkpoints = [name for name in self.study["checkpoints"] if name in self.combinations]
         specified = self.study["repetitions"] * len(checkpoints)
         for name in ("speakers", "emotions", "shots"):
@@ -64,23 +71,31 @@ class StudyResults:
 
     @property
     def coverage(self) -> str:
-        """The counts as a sentence, for every figure and table."""
+        """The counts as text, for every figure and table."""
         counts = self.counts
         return (
             f"{counts['finished']:,} of {counts['specified']:,} trials; {counts['lacking_shots']:,} lack shots; "
             f"{counts['failed']:,} failed; {counts['not_run']:,} not run"
         )
 
-    def of(self, checkpoints: Iterable[str]) -> pd.DataFrame:
-        """The finished trials of these checkpoints."""
+    @property
+    def method(self) -> str:
+        """How the trials were run, as text for every figure and table."""
+        mode = self.study.get("mode", "unknown")
+        how = f"layer {self.study.get('layer')}" if mode == "head" else f"epoch by {self.study.get('selection')}"
+        return f"mode {mode}, {how}, {len(self.study['speakers'])} speakers, seed {self.study.get('seed')}"
+
+    def trials_of(self, checkpoints: Iterable[str]) -> pd.DataFrame:
+        """The finished trials of some checkpoints."""
         return self.finished[self.finished["checkpoint"].isin(list(checkpoints))]
 
 
 def read_results(path: Path) -> StudyResults:
-    """Opens a results file, without writing to it.
+    """Opens a results file without writing to it.
 
     Raises:
-        ConfigError: if it is no results file, describes no study, or holds no trial or one without a score.
+        ConfigError: if it is no results file, does not describe a study, holds no trial, or holds a finished trial
+            without a score.
     """
     if not path.is_file():
         raise ConfigError(f"results file {path} does not exist: give the results.sqlite that few_shot.py wrote")
@@ -91,11 +106,11 @@ def read_results(path: Path) -> StudyResults:
     except (sqlite3.Error, pd.errors.DatabaseError, ValueError) as error:
         reason = str(error).splitlines()[-1]
         raise ConfigError(
-            f"{path} is no results file of a few-shot study ({reason}), expected SQLite with the tables study and trials: "
-            "give the results.sqlite that few_shot.py wrote"
+            f"{path} is no results file of a few-shot study ({reason}), expected SQLite with the tables study and "
+            "trials: give the results.sqlite that few_shot.py wrote"
         ) from None
-    kinds = {name: int if name == "repetitions" else list for name in NEEDED}
-    lacking = [name for name, kind in kinds.items() if not study.get(name) or not isinstance(study[name], kind)]
+    types = {name: int if name == "repetitions" else list for name in NEEDED}
+    lacking = [name for name, type_ in types.items() if not study.get(name) or not isinstance(study[name], type_)]
     if lacking:
         raise ConfigError(
             f"{path}: its table study has no usable {', '.join(lacking)}, so the grid of trials is unknown: "
@@ -105,11 +120,11 @@ def read_results(path: Path) -> StudyResults:
         raise ConfigError(f"{path} holds no trials, expected at least one: run few_shot.py with this study first")
     trials["macro_f1"] = pd.to_numeric(trials["macro_f1"], errors="coerce")
     scores = trials.loc[trials["status"] == FINISHED, "macro_f1"]
-    strange = int((~trials["status"].isin([FINISHED, LACKING_SHOTS, FAILED])).sum() + (~scores.between(0, 1)).sum())
-    if strange:
+    unusable = int((~trials["status"].isin([FINISHED, LACKING_SHOTS, FAILED])).sum() + (~scores.between(0, 1)).sum())
+    if unusable:
         raise ConfigError(
-            f"{path}: {strange} trials have another status than {FINISHED}, {LACKING_SHOTS} and {FAILED}, or are finished "
-            "without a macro_f1 in 0..1: delete these rows and run few_shot.py again"
+            f"{path}: {unusable} trials have another status than {FINISHED}, {LACKING_SHOTS} and {FAILED}, or are "
+            "finished without a macro_f1 in 0..1: delete these rows and run few_shot.py again"
         )
     inside = trials["repetition"].between(0, study["repetitions"] - 1) & trials["k"].isin(study["shots"])
     for column in ("speaker", "emotion"):
@@ -120,10 +135,14 @@ def read_results(path: Path) -> StudyResults:
 
 
 def mean_over_speakers(values: pd.Series, speakers: pd.Series) -> dict[str, float]:
-    """The mean of values, with the interval over the speakers that they belong to.
+    """The mean of values, with its interval over the speakers that they belong to.
+
+    Args:
+        values (`pandas.Series`): any number per speaker.
+        speakers (`pandas.Series`): the speaker of each value, in the same order.
 
     Returns:
-        `dict`: `mean`, `low` and `high`; NaN where there is none.
+        `dict`: `mean`, `low` and `high`; NaN for what cannot be given.
     """
     parts = values.groupby(np.asarray(speakers)).agg(["sum", "count"])
     if parts.empty:
@@ -137,9 +156,9 @@ def mean_over_speakers(values: pd.Series, speakers: pd.Series) -> dict[str, floa
 
 
 def constant_scores(trials: pd.DataFrame) -> pd.DataFrame:
-    """The macro F1 of saying no to every clip, for each speaker and emotion that has trials.
+    """The macro F1 of answering no for every clip, for each speaker and emotion that has trials.
 
-    Without a yes, the positive class has F1 0 and the negative one 2 n / (n + clips), n being the negatives.
+    The positive class then has an F1 of 0, and the negative class one of 2 n / (n + clips) with n negative clips.
     """
     parts = trials.dropna(subset=["test_positives", "test_clips"]).drop_duplicates(["speaker", "emotion"])
     negatives = parts["test_clips"].astype(float) - parts["test_positives"]
@@ -147,15 +166,15 @@ def constant_scores(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure_2_numbers(results: StudyResults) -> pd.DataFrame:
-    """Section 4.1: the mean over all trials, by the number of pre-finetuning corpora and k.
+    """Section 4.1: the mean over all trials, for each number of pre-finetuning corpora and each k.
 
-    `standard_error` is that of the mean over trials, the paper's shading; `always_no` is the same in every row.
+    `standard_error` is that of the mean over trials, as in the paper. `always_no` is the same in every row.
     """
     always_no = constant_scores(results.finished)["macro_f1"].mean()
     rows = []
     for k in results.study["shots"]:
         for size in range(len(results.study["corpora"]) + 1):
-            trials = results.of(name for name, corpora in results.combinations.items() if len(corpora) == size)
+            trials = results.trials_of(name for name, corpora in results.combinations.items() if len(corpora) == size)
             trials = trials[trials["k"] == k]
             row = {"corpora": size, "k": k, "trials": len(trials)} | _mean(trials)
             rows.append(row | {"standard_error": trials["macro_f1"].sem(), "always_no": always_no})
@@ -163,9 +182,9 @@ def figure_2_numbers(results: StudyResults) -> pd.DataFrame:
 
 
 def figure_3_numbers(results: StudyResults) -> pd.DataFrame:
-    """Section 4.2: in each cell, the mean over all trials whose checkpoint includes a corpus, minus that without any.
+    """Section 4.2: the mean over all trials whose checkpoint includes a corpus, minus the mean without pre-finetuning.
 
-    `difference` is the mean over the cells of a k, all emotions and speakers; a cell without either side does not count.
+    The difference is taken in each cell, and `difference` is its mean over all cells of a k that have both sides.
     """
     rows = []
     for k in results.study["shots"]:
@@ -178,9 +197,9 @@ def figure_3_numbers(results: StudyResults) -> pd.DataFrame:
 def table_1_numbers(results: StudyResults) -> pd.DataFrame:
     """Table 1: `f1_in` of the model pre-finetuned on a corpus alone, `f1_ex` of the one on all other corpora.
 
-    Section 4.3 compares models on {c} and on C \\ {c}, C being all corpora ("the performance of the model trained on c").
-    That F1in is of C itself is ruled out: Table 1 gives four values of F1in at each k, where C has but one. Both are
-    means over the cells that have trials of both, so that `difference` is one minus the other.
+    Section 4.3 compares models pre-finetuned on {c} and on C \\ {c}, where C are all corpora. F1in cannot be the score of
+    C itself, because Table 1 gives four values of F1in for each k, and C has only one. Both scores are means over the
+    cells that have trials of both, so that `difference` is one minus the other.
     """
     rows = []
     for k in results.study["shots"]:
@@ -193,7 +212,7 @@ def table_1_numbers(results: StudyResults) -> pd.DataFrame:
 
 
 def figure_4_numbers(results: StudyResults) -> pd.DataFrame:
-    """Section 4.4: all corpora against none, by the speaker's language, emotion and k."""
+    """Section 4.4: all corpora and none, for each language of the speakers, emotion and k."""
     languages = language_of_speakers(results.study)
     rows = []
     for language in dict.fromkeys(languages.values()):
@@ -201,7 +220,7 @@ def figure_4_numbers(results: StudyResults) -> pd.DataFrame:
         for emotion in results.study["emotions"]:
             for k in results.study["shots"]:
                 for checkpoint in (results.everything, NO_CORPUS):
-                    trials = results.of([checkpoint])
+                    trials = results.trials_of([checkpoint])
                     trials = trials[(trials["k"] == k) & (trials["emotion"] == emotion)]
                     trials = trials[trials["speaker"].isin(speakers)]
                     key = {"language": language, "emotion": emotion, "k": k, "checkpoint": checkpoint}
@@ -210,18 +229,18 @@ def figure_4_numbers(results: StudyResults) -> pd.DataFrame:
 
 
 def language_of_speakers(study: dict[str, Any]) -> dict[str, str]:
-    """Each speaker's language, in the order of the speakers."""
+    """The language of each speaker, in the order of the speakers."""
     languages = study.get("languages") or {}
     return {speaker: languages.get(speaker, "language unknown") for speaker in study["speakers"]}
 
 
 def baseline_numbers(results: StudyResults) -> pd.DataFrame:
-    """The means that pre-finetuning has to beat, by k: always no, no pre-finetuning, and the study's other baselines."""
+    """The means that pre-finetuning has to exceed, by k: always no, no pre-finetuning, and the study's baselines."""
     others = sorted(set(results.trials["checkpoint"]) - set(results.combinations))
     rows = []
     for model in (CONSTANT, NO_CORPUS, *others):
         for k in results.study["shots"]:
-            trials = results.finished if model == CONSTANT else results.of([model])
+            trials = results.finished if model == CONSTANT else results.trials_of([model])
             trials = trials[trials["k"] == k]
             trials = constant_scores(trials) if model == CONSTANT else trials
             rows.append({"model": model, "k": k, "values": len(trials)} | _mean(trials))
@@ -229,10 +248,11 @@ def baseline_numbers(results: StudyResults) -> pd.DataFrame:
 
 
 def paired_tests(results: StudyResults) -> pd.DataFrame:
-    """Pre-finetuned minus not, paired over cells: all combinations of at least one corpus, and all corpora at once.
+    """With minus without pre-finetuning, paired over cells: any combination of corpora, and all corpora at once.
 
-    `p` is of the two-sided Wilcoxon signed-rank test over speakers' mean differences; `p_holm` is corrected across the k
-    of a comparison. Where nothing differs p is 1; with fewer than two speakers there is no p. `note` says so.
+    `p` belongs to the two-sided Wilcoxon signed-rank test over the mean differences of the speakers, and `p_holm` is
+    corrected for all k of a comparison. Where nothing differs, p is 1. With fewer than two speakers there is no p, and
+    `note` says so.
     """
     combinations = [name for name in results.combinations if name != NO_CORPUS]
     tables = []
@@ -253,8 +273,8 @@ def paired_tests(results: StudyResults) -> pd.DataFrame:
 
 
 def signed_rank_test(differences: np.ndarray) -> tuple[float, str]:
-    """The two-sided p of a Wilcoxon signed-rank test, and what must be said with it."""
-    differences = np.round(differences, 12)  # what differs by rounding only is a tie
+    """The two-sided p of a Wilcoxon signed-rank test over `(speakers,)`, and a note on what it cannot show."""
+    differences = np.round(differences, 12)  # values that differ only by rounding are ties
     if len(differences) < 2:
         return np.nan, "no test: fewer than 2 speakers" if len(differences) else "no trials"
     if not differences.any():
@@ -274,10 +294,10 @@ def _difference(cells: pd.DataFrame) -> dict[str, float]:
 
 
 def _compare(results: StudyResults, k: int, first: list[str], second: list[str]) -> pd.DataFrame:
-    """The cells of a k that have trials of both groups of checkpoints, with the mean of each and their difference."""
+    """The cells of a k that have trials of both groups of checkpoints, with both means and their difference."""
     means = {}
     for side, checkpoints in (("first", first), ("second", second)):
-        trials = results.of(checkpoints)
+        trials = results.trials_of(checkpoints)
         means[side] = trials[trials["k"] == k].groupby(CELL)["macro_f1"].mean()
     cells = pd.concat(means, axis=1, join="inner").reset_index()
     return cells.assign(difference=cells["first"] - cells["second"])

@@ -1,272 +1,182 @@
-"""The few-shot study: adapt every checkpoint to every speaker from k clips, and store each trial.
+r"""Run the few-shot study: adapt every checkpoint to every speaker from k clips, and store each trial.
 
-    python recipes/prefinetuning/few_shot.py --config recipes/prefinetuning/configs/paper_few_shot.yaml --dry_run
-    python recipes/prefinetuning/few_shot.py --config CONFIG.yaml --data_dir ESD --encoder ENCODER --checkpoints_dir runs/pre_finetuning
-    python recipes/prefinetuning/few_shot.py --config CONFIG.yaml ... --only checkpoint=none k=2,8 speaker=0011
+    python recipes/prefinetuning/few_shot.py recipes/prefinetuning/configs/paper_few_shot.yaml --dry_run
+    python recipes/prefinetuning/few_shot.py CONFIG.yaml --data_dir ESD --encoder ENCODER \
+        --checkpoints_dir runs/pre_finetuning
+    python recipes/prefinetuning/few_shot.py CONFIG.yaml ... --only checkpoint=none k=2,8 speaker=0011
 
-Every field below is a key of the YAML and an option of the command line. `output_dir/results.sqlite` is the truth: what
-stands there is done, so a study that was stopped, killed or extended goes on with what is missing. `report.py` makes
-figures and tables of it.
+Every field below is a key of the YAML file and an option of the command line. Each trial is stored in
+`output_dir/results.sqlite` as soon as it is done. When the same command is started again, it runs the trials that are
+missing, so a study can be stopped, killed or extended at any time. `report.py` makes figures and tables from the file.
 """
 
-import json
 import math
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
 from paravox.corpora.combinations import NO_CORPUS
-from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
-from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.errors import ConfigError, did_you_mean
+from paravox.runs.program import run
 from paravox.runs.settings import parse_settings
-from paravox.study.compare_2016 import compare_features, run_dense_trial
-from paravox.study.encoding import (
-    Clips,
-    LayerStates,
-    checkpoint_is_there,
-    open_checkpoint_model,
-)
+from paravox.study.checkpoints import checkpoint_exists
+from paravox.study.draws import TrialClips, draw_clips
 from paravox.study.estimate import estimate_seconds
 from paravox.study.executors import EXECUTORS, run_jobs
-from paravox.study.grid import (
-    BASELINES,
-    COMPARE_2016,
-    StudySettings,
-    Trial,
-    TrialClips,
-    draw_clips,
-    read_speakers,
+from paravox.study.grid import StudySettings, Trial
+from paravox.study.jobs import (
+    StudyContext,
+    draw_possible,
+    evaluation_scores_by_layer,
+    group_into_jobs,
+    open_clips,
+    open_model,
+    open_table,
+    run_job,
 )
-from paravox.study.results_file import FAILED, LACKING_SHOTS, ResultsFile
-from paravox.study.trials import run_head_trials, run_trained_trial, standardise
+from paravox.study.results_file import LACKING_SHOTS, ResultsFile
+
+GO_ON = "start the same command again, which runs only the trials that are missing"
 
 
 @dataclass
 class RunSettings:
-    """Where everything is, and who runs it."""
+    """Where everything is, and who runs the trials."""
 
-    data_dir: str | None = field(default=None, metadata={"help": "Folder of the few-shot corpus."})
+    data_dir: str | None = field(default=None, metadata={"help": "The folder of the few-shot corpus."})
     encoder: str | None = field(default=None, metadata={"help": "Folder or Hub name of the encoder as downloaded."})
-    checkpoints_dir: str | None = field(default=None, metadata={"help": "Where prefinetune.py left its combinations."})
-    output_dir: str = field(default="runs/few_shot", metadata={"help": "results.sqlite is written here."})
+    checkpoints_dir: str | None = field(
+        default=None, metadata={"help": "The output_dir of prefinetune.py, which holds one folder per combination."}
+    )
+    output_dir: str = field(
+        default="runs/few_shot", metadata={"help": "The folder of results.sqlite and of the hidden states."}
+    )
     executor: str = field(
         default="inline",
         metadata={
-            "help": "Who runs the trials: this process, local ones, or a Ray cluster.",
+            "help": "Who runs the trials: this process (inline), local processes, or a Ray cluster.",
             "choices": list(EXECUTORS),
         },
     )
-    processes: int = field(default=1, metadata={"help": "How many trials run at once."})
-    threads: int = field(default=0, metadata={"help": "Of each process; by default all cores are shared out evenly."})
+    processes: int = field(default=1, metadata={"help": "How many jobs run at the same time."})
+    threads: int = field(
+        default=0, metadata={"help": "Threads per process. By default the processes share all cores evenly."}
+    )
     only: list[str] | None = field(
-        default=None, metadata={"help": "Only these trials, such as --only checkpoint=none k=2,8 speaker=0011."}
+        default=None, metadata={"help": "Run only these trials, such as --only checkpoint=none k=2,8 speaker=0011."}
     )
     resume_from: str | None = field(
-        default=None, metadata={"help": "First take back the trials of a csv.gz that an earlier run exported."}
+        default=None, metadata={"help": "First import the trials of a csv.gz that an earlier run wrote with --output."}
     )
-    export: str | None = field(default=None, metadata={"help": "At the end write all trials to this csv.gz."})
-    dry_run: bool = field(default=False, metadata={"help": "Count the trials and run none."})
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """What a process needs to run trials; opened once in each."""
-
-    settings: str  # as JSON, so that it can be hashed
-    data_dir: str
-    encoder: str
-    checkpoints_dir: str | None
-    output_dir: str
-
-    def study(self) -> StudySettings:
-        return StudySettings(**json.loads(self.settings))
+    output: str | None = field(
+        default=None, metadata={"help": "At the end write all trials of results.sqlite into this one csv.gz file."}
+    )
+    dry_run: bool = field(default=False, metadata={"help": "Count the trials without running any."})
 
 
 def main(argv: list[str] | None = None) -> dict[str, int]:
-    """Runs the recipe with command line arguments; gives how many trials there are by status."""
-    study, run = parse_settings((StudySettings, RunSettings), argv)
-    trials = select_trials(study.grid(), run.only)
+    """Runs the program with command line arguments and returns how many trials there are by status."""
+    study, settings = parse_settings((StudySettings, RunSettings), argv, description=__doc__)
+    trials = select_trials(study.grid(), settings.only)
     print_plan(study, trials)
-    if run.dry_run:
-        print_estimate(study, run, trials)
+    if settings.dry_run:
+        print_estimate(study, settings, trials)
         return {"specified": len(trials)}
     for name in ("data_dir", "encoder"):
-        if getattr(run, name) is None:
-            raise ConfigError(f"{name} is not given: running trials needs it (--dry_run does not)")
+        if getattr(settings, name) is None:
+            raise ConfigError(f"{name} is not given: it is needed to run trials (only --dry_run works without it)")
     if study.layer == "evaluation" and study.mode == "head":
-        study.layer = best_layer(study, run, trials)
-    results = ResultsFile(Path(run.output_dir) / "results.sqlite", study.description())
-    if run.resume_from:
-        print(f"{results.take_back(Path(run.resume_from)):,} trials taken back from {run.resume_from}")
-    run_trials(study, run, trials, results)
-    if run.export:
-        results.export(Path(run.export))
+        study.layer = choose_layer(context_of(study, settings), trials)
+    results = ResultsFile(Path(settings.output_dir) / "results.sqlite", study.description())
+    if settings.resume_from:
+        count = results.import_trials(Path(settings.resume_from))
+        print(f"{count:,} trials imported from {settings.resume_from}")
+    run_trials(study, settings, trials, results)
+    if settings.output:
+        results.export_trials(Path(settings.output))
     return print_state(study, results)
 
 
 def select_trials(grid: list[Trial], only: list[str] | None) -> list[Trial]:
-    """The trials that fit every `field=value,value`.
+    """The trials that meet every condition of the form `field=value,value`.
 
     Raises:
-        ConfigError: if a field is not known or a value does not occur.
+        ConfigError: if a field is unknown or a value does not occur.
     """
     for condition in only or ():
         name, _, values = condition.partition("=")
         if name not in Trial._fields:
-            raise ConfigError(f"only {condition!r}: use field=value,value with {', '.join(Trial._fields)}")
+            raise ConfigError(
+                f"only {condition!r}: {name!r} is not a field of a trial: {did_you_mean(name, Trial._fields)}"
+            )
         wanted = set(values.split(","))
-        strange = wanted - {str(getattr(trial, name)) for trial in grid}
-        if strange:
-            raise ConfigError(f"only {condition!r}: {min(strange)!r} does not occur in the grid: correct it")
+        possible = dict.fromkeys(str(getattr(trial, name)) for trial in grid)
+        unknown = sorted(wanted - set(possible))
+        if unknown:
+            raise ConfigError(
+                f"only {condition!r}: {unknown[0]!r} does not occur in the grid: {did_you_mean(unknown[0], possible)}"
+            )
         grid = [trial for trial in grid if str(getattr(trial, name)) in wanted]
     return grid
 
 
-def run_trials(study: StudySettings, run: RunSettings, trials: list[Trial], results: ResultsFile) -> None:
-    """Runs what is missing; only this process writes the results file."""
-    clips = read_speakers(study, run.data_dir)
+def run_trials(study: StudySettings, settings: RunSettings, trials: list[Trial], results: ResultsFile) -> None:
+    """Runs the trials that are missing. Only this process writes the results file."""
     done = results.done()
     missing = [trial for trial in trials if trial not in done]
-    absent = [name for name in study.checkpoints if not checkpoint_is_there(name, run.checkpoints_dir)]
+    absent = [name for name in study.checkpoints if not checkpoint_exists(name, settings.checkpoints_dir)]
     if absent:
         waiting = sum(trial.checkpoint in absent for trial in missing)
-        print(f"{len(absent)} checkpoints are not there yet ({', '.join(absent[:3])} ...): {waiting:,} trials wait")
+        names = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+        print(f"{len(absent)} checkpoints do not exist yet ({names}), so {waiting:,} trials wait for them")
         missing = [trial for trial in missing if trial.checkpoint not in absent]
-    drawn = {trial: draw_clips(clips, trial, study.corpus, study.seed) for trial in missing}
+    if not missing:
+        return
+    context = context_of(study, settings)
+    table = open_table(context)
+    drawn = {trial: draw_clips(table, trial, study.corpus, study.seed) for trial in missing}
     lacking = [(trial, reason) for trial, reason in drawn.items() if isinstance(reason, str)]
     results.add(trial._asdict() | {"status": LACKING_SHOTS, "message": reason} for trial, reason in lacking)
-    possible = [trial for trial in missing if isinstance(drawn[trial], TrialClips)]
-    if not possible:
+    jobs = group_into_jobs(study, [trial for trial in missing if isinstance(drawn[trial], TrialClips)])
+    threads = settings.threads or max(1, torch.get_num_threads() // settings.processes)
+    if not jobs:
         return
-    with tqdm(total=len(possible), desc="trials", unit="trial", smoothing=0.05) as bar:
+    with tqdm(total=sum(map(len, jobs)), desc="trials", unit="trial", smoothing=0.05) as bar:
         started = time.perf_counter()
-        for rows in run_jobs(partial(run_job, workplace(study, run)), jobs_of(study, possible), *workers(run)):
+        for rows in run_jobs(partial(run_job, context), jobs, settings.executor, settings.processes, threads):
             results.add(rows)
             bar.update(len(rows))
-            bar.set_postfix_str(f"{60 * bar.n / (time.perf_counter() - started):,.0f} trials a minute")
+            bar.set_postfix_str(f"{60 * bar.n / (time.perf_counter() - started):,.0f} trials per minute")
 
 
-def workplace(study: StudySettings, run: RunSettings) -> Workplace:
-    return Workplace(json.dumps(vars(study)), run.data_dir, run.encoder, run.checkpoints_dir, run.output_dir)
+def context_of(study: StudySettings, settings: RunSettings) -> StudyContext:
+    """What the jobs of this run need."""
+    return StudyContext.of(study, settings.data_dir, settings.encoder, settings.checkpoints_dir, settings.output_dir)
 
 
-def workers(run: RunSettings) -> tuple[str, int, int]:
-    """Executor, processes, and threads of each."""
-    cores = torch.get_num_threads()
-    return run.executor, run.processes, run.threads or max(1, cores // run.processes)
-
-
-def jobs_of(study: StudySettings, trials: list[Trial]) -> list[list[Trial]]:
-    """Trials in parts that share what is computed: in mode head those of a checkpoint, otherwise each alone."""
-    by_checkpoint: dict[str | Trial, list[Trial]] = {}
-    for trial in trials:
-        together = study.mode == "head" and trial.checkpoint not in BASELINES
-        by_checkpoint.setdefault(trial.checkpoint if together else trial, []).append(trial)
-    return list(by_checkpoint.values())
-
-
-def run_job(place: Workplace, trials: list[Trial]) -> list[dict]:
-    """Runs trials of one checkpoint; one that fails is a row that says so."""
-    study = place.study()
-    table, clips = open_clips(place)
-    chosen = [(trial, draw_clips(table, trial, study.corpus, study.seed)) for trial in trials]
-    if trials[0].checkpoint == COMPARE_2016:
-        features = dense_features(place)
-        return [run_dense_trial(features, trial, shots, study) for trial, shots in chosen]
-    if study.mode == "head":
-        return run_head_trials(head_features(place, trials[0].checkpoint, study.layer), chosen)
-    rows = []
-    for trial, shots in chosen:
-        try:
-            rows.append(run_trained_trial(open_model(place, trial.checkpoint), clips, trial, shots, study))
-        except RuntimeError as error:
-            rows.append(trial._asdict() | {"status": FAILED, "message": f"{type(error).__name__}: {error}"})
-    return rows
-
-
-@lru_cache(maxsize=1)
-def open_clips(place: Workplace):
-    """The study's table of clips, and the clips themselves, which are decoded when asked for."""
-    study = place.study()
-    table = read_speakers(study, place.data_dir)
-    extractor = Burst2VecFeatureExtractor.from_encoder(place.encoder)
-    return table, Clips(table["path"].tolist(), extractor, study.max_seconds)
-
-
-@lru_cache(maxsize=1)
-def open_model(place: Workplace, checkpoint: str):
-    return open_checkpoint_model(checkpoint, place.checkpoints_dir, place.encoder)
-
-
-@lru_cache(maxsize=1)
-def open_encoder_states(place: Workplace) -> LayerStates:
-    table, clips = open_clips(place)
-    return LayerStates(clips, (table["speaker"] + "/" + table["name"]).tolist(), Path(place.output_dir) / "states")
-
-
-@lru_cache(maxsize=1)
-def layer_states(place: Workplace, checkpoint: str) -> np.ndarray:
-    """Every layer of every clip under a checkpoint: `(clips, layers + 1, hidden)`."""
-    return open_encoder_states(place).of(open_model(place, checkpoint), f"encoding with {checkpoint}")
-
-
-@lru_cache(maxsize=1)
-def dense_features(place: Workplace) -> np.ndarray:
-    """The standardised ComParE 2016 features of every clip."""
-    table, clips = open_clips(place)
-    features = compare_features(clips.paths, Path(place.output_dir) / "states", place.study().max_seconds)
-    return standardise(features, np.flatnonzero(table["split"] == "train")).astype(np.float32)
-
-
-def head_features(place: Workplace, checkpoint: str, layer: str) -> np.ndarray:
-    """The standardised states of one layer.
-
-    Raises:
-        ConfigError: if the encoder has no such layer.
-    """
-    states = layer_states(place, checkpoint)
-    number = states.shape[1] - 1 if layer == "last" else int(layer)
-    if number >= states.shape[1]:
-        raise ConfigError(f"layer {layer}: the encoder has the layers 0 to {states.shape[1] - 1}: correct it")
-    table = open_clips(place)[0]
-    return standardise(states[:, number], np.flatnonzero(table["split"] == "train"))
-
-
-def best_layer(study: StudySettings, run: RunSettings, trials: list[Trial]) -> str:
-    """The layer with the highest mean macro F1 on the evaluation parts, over all trials whose checkpoint is there."""
-    place = workplace(study, run)
-    table, _ = open_clips(place)
-    scores: dict[int, list[float]] = {}
-    for checkpoint_trials in jobs_of(study, trials):
-        checkpoint = checkpoint_trials[0].checkpoint
-        if checkpoint in BASELINES or not checkpoint_is_there(checkpoint, run.checkpoints_dir):
-            continue
-        drawn = [(trial, draw_clips(table, trial, study.corpus, study.seed)) for trial in checkpoint_trials]
-        drawn = [(trial, clips) for trial, clips in drawn if isinstance(clips, TrialClips)]
-        for layer in range(layer_states(place, checkpoint).shape[1]):
-            rows = run_head_trials(head_features(place, checkpoint, str(layer)), drawn)
-            scores.setdefault(layer, []).extend(row["evaluation_macro_f1"] for row in rows)
-    means = {layer: float(np.mean(values)) for layer, values in scores.items()}
-    shown = Table(title="macro F1 on the evaluation parts by layer", title_justify="left")
+def choose_layer(context: StudyContext, trials: list[Trial]) -> str:
+    """Prints how well each layer does on the evaluation parts and returns the best one."""
+    means = evaluation_scores_by_layer(context, trials)
+    if not means:
+        raise ConfigError("layer is 'evaluation', but no checkpoint exists yet: run prefinetune.py, or name a layer")
+    table = Table(title="Mean macro F1 on the evaluation parts by layer", title_justify="left")
     for layer in means:
-        shown.add_column(f"{layer}", justify="right")
-    shown.add_row(*(f"{mean:.3f}" for mean in means.values()))
-    Console().print(shown)
+        table.add_column(f"{layer}", justify="right")
+    table.add_row(*(f"{mean:.3f}" for mean in means.values()))
+    Console().print(table)
     return str(max(means, key=means.get))
 
 
 def print_plan(study: StudySettings, trials: list[Trial]) -> None:
-    """What the YAML specifies."""
+    """Prints how many trials the settings specify."""
     sizes = {
         "checkpoints": [*study.checkpoints, *(study.baselines or ())],
         "speakers": study.speakers,
@@ -275,28 +185,27 @@ def print_plan(study: StudySettings, trials: list[Trial]) -> None:
         "repetitions": range(study.repetitions),
     }
     product = " x ".join(f"{len(values)} {name}" for name, values in sizes.items())
-    print(f"{product} = {math.prod(map(len, sizes.values())):,} trials, mode {study.mode}")
-    if len(trials) < math.prod(map(len, sizes.values())):
-        print(f"{len(trials):,} of them chosen")
+    specified = math.prod(map(len, sizes.values()))
+    print(f"{product} = {specified:,} trials, mode {study.mode}")
+    if len(trials) < specified:
+        print(f"{len(trials):,} of them are chosen by --only")
 
 
-def print_estimate(study: StudySettings, run: RunSettings, trials: list[Trial]) -> None:
-    """About how long it will take, where recordings and encoder are there to try it on."""
-    if not (run.data_dir and run.encoder and Path(run.data_dir).is_dir()):
+def print_estimate(study: StudySettings, settings: RunSettings, trials: list[Trial]) -> None:
+    """Prints about how long the trials will take, if recordings and encoder are there to try it on."""
+    if not (settings.data_dir and settings.encoder and Path(settings.data_dir).is_dir()):
         return
-    place = workplace(study, run)
-    table, clips = open_clips(place)
-    drawn = [(trial, draw_clips(table, trial, study.corpus, study.seed)) for trial in trials]
-    possible = [(trial, chosen) for trial, chosen in drawn if isinstance(chosen, TrialClips)]
-    seconds = estimate_seconds(study, open_model(place, NO_CORPUS), clips, possible)
+    context = context_of(study, settings)
+    possible = draw_possible(context, trials)
+    seconds = estimate_seconds(study, open_model(context, NO_CORPUS), open_clips(context), possible)
     print(
         f"{len(trials) - len(possible):,} trials lack shots; the rest take at most about "
-        f"{timedelta(seconds=round(seconds / run.processes))} with {run.processes} processes"
+        f"{timedelta(seconds=round(seconds / settings.processes))} with {settings.processes} processes"
     )
 
 
 def print_state(study: StudySettings, results: ResultsFile) -> dict[str, int]:
-    """How far the whole study is."""
+    """Prints and returns how many trials of the whole study are specified and how many have each status."""
     grid = set(study.grid())
     table = results.table()
     trials = table[list(Trial._fields)].itertuples(index=False, name=None)
@@ -307,7 +216,4 @@ def print_state(study: StudySettings, results: ResultsFile) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (AudioError, CheckpointError, ConfigError, CorpusError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    run(main, go_on=GO_ON)

@@ -1,18 +1,19 @@
-"""Pre-finetune an encoder on one combination of emotion corpora, or on every one.
+r"""Pre-finetune an encoder on one combination of emotion corpora, or on every combination.
 
-    accelerate launch recipes/prefinetuning/prefinetune.py recipes/prefinetuning/configs/open_corpora.yaml --data_dir DIR --encoder ENCODER
+    accelerate launch recipes/prefinetuning/prefinetune.py recipes/prefinetuning/configs/open_corpora.yaml \
+        --data_dir CORPORA --encoder ENCODER
     accelerate launch recipes/prefinetuning/prefinetune.py CONFIG.yaml ... --combination emodb ravdess
     accelerate launch recipes/prefinetuning/prefinetune.py CONFIG.yaml ... --power_set
 
-Every field below and every argument of the Trainer is a key of the YAML and an option of the command line. Each
-combination leaves `output_dir/<combination>/`: `model/` (opens by from_pretrained; for wav2vec 2.0 also
-`sequence_classification/<corpus>/`, which the stock class opens) and `results.json`. A combination that has these is
-skipped, so that a power set that was stopped goes on where it was. `output_dir/results.json` has them all.
+Every field below and every argument of the Trainer is a key of the YAML file and an option of the command line. Each
+combination leaves a folder `output_dir/<combination>/` with `results.json` and `model/`, which opens by
+from_pretrained; for wav2vec 2.0 also `sequence_classification/<corpus>/`, which the stock class opens. A combination
+that has these is skipped, so a power set that was stopped goes on where it was. `output_dir/results.json` holds the
+results of all combinations.
 """
 
 import copy
 import json
-import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -25,54 +26,61 @@ from paravox.corpora.combinations import combination_name, merge_corpora, power_
 from paravox.corpora.registry import read_corpus
 from paravox.corpora.splitting import split_clips
 from paravox.evaluation.baselines import constant_predictions
+from paravox.evaluation.score_names import SPLIT_TITLES, is_score, only_scores
 from paravox.evaluation.score_tables import print_scores
 from paravox.modeling.audio import load_audio
-from paravox.modeling.errors import AudioError, CheckpointError, ConfigError, CorpusError
+from paravox.modeling.errors import ConfigError, did_you_mean
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_prefinetuning import PreFinetuningModel, Wav2Vec2ForPreFinetuning
 from paravox.modeling.tasks import Task
-from paravox.recipes.prefinetuning import few_shot
 from paravox.runs.model_card import CardSettings, ModelCardCallback, card_facts, write_model_card
-from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint, write_whole
+from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint
+from paravox.runs.program import run, start
 from paravox.runs.settings import parse_settings
-from paravox.study.encoding import model_around
+from paravox.study.checkpoints import model_around
 from paravox.trainers.clip_pass import PassSettings
+from paravox.trainers.files import write_text
 from paravox.trainers.lower_states import LowerStates, encode_lower_layers
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer, PreFinetuningTrainingArguments
 from paravox.trainers.publishing import MODEL_FOLDER, publish_run
 from paravox.trainers.scoring import score_split
 
-SPLIT_TITLES = {"validation": "val", "test": "test"}
+GO_ON = "start the same command again, which skips what is finished and goes on from the last checkpoint"
 
 
 @dataclass
 class CorporaSettings:
     """The corpora, and how their clips are read and split."""
 
-    corpora: list[str] = field(metadata={"help": "All corpora of the study; each is a folder of its name in data_dir."})
+    corpora: list[str] = field(
+        metadata={"help": "All corpora of the study. Each is a folder of that name in data_dir."}
+    )
     data_dir: str = field(metadata={"help": "The folder that holds the corpora."})
     data_dirs: dict | None = field(
-        default=None, metadata={"help": "The folders of corpora that lie elsewhere, such as {iemocap: /data/IEMOCAP}."}
+        default=None, metadata={"help": "The folders of corpora that are elsewhere, such as {iemocap: /data/IEMOCAP}."}
     )
     corpus_options: dict | None = field(
-        default=None, metadata={"help": "Options of a reader by corpus, such as {iemocap: {no_majority: other}}."}
+        default=None, metadata={"help": "The options of a corpus's reader, such as {iemocap: {no_majority: other}}."}
     )
     split_by: str = field(
         default="speaker",
         metadata={
-            "help": "speaker: the corpus's own split, or one without a speaker in two parts; random: 80/10/10 of the clips."
+            "help": "speaker takes the corpus's own split, or makes one without a speaker in two parts. random takes 80, "
+            "10 and 10 percent of the clips."
         },
     )
-    folds: int = field(default=10, metadata={"help": "Into how many parts speakers are dealt; one is Test, one Val."})
-    fold: int = field(default=0, metadata={"help": "Which part is Test."})
+    folds: int = field(
+        default=10, metadata={"help": "The number of parts that speakers are split into. One part is Test, one Val."}
+    )
+    fold: int = field(default=0, metadata={"help": "The part that is Test, counted from 0."})
     max_seconds: float | None = field(
-        default=None, metadata={"help": "Longer Train clips are cropped, anew each epoch."}
+        default=None, metadata={"help": "Longer Train clips are cropped to this length, at a new place each epoch."}
     )
     cache_dir: str | None = field(
-        default=None, metadata={"help": "Keep decoded audio here, so that it is decoded once."}
+        default=None, metadata={"help": "Decoded audio is kept in this folder, so that it is decoded only once."}
     )
-    cache_gigabytes: float = field(default=20.0, metadata={"help": "The most that the cache takes on disk."})
+    cache_gigabytes: float = field(default=20.0, metadata={"help": "The largest size of the cache on disk."})
 
 
 @dataclass
@@ -80,36 +88,40 @@ class PreFinetuningSettings:
     """The model, and which combinations of corpora it is trained on."""
 
     encoder: str = field(metadata={"help": "Folder or Hub name of the pre-trained encoder."})
-    projection_size: int = field(default=256, metadata={"help": "Width of the projector that all corpora share."})
+    projection_size: int = field(default=256, metadata={"help": "The width of the projector that all corpora share."})
     combination: list[str] | None = field(
-        default=None, metadata={"help": "The corpora of one combination; all of them by default."}
+        default=None, metadata={"help": "The corpora of one combination. By default all corpora."}
     )
     power_set: bool = field(
-        default=False, metadata={"help": "Every combination of the corpora, skipping those that are finished."}
+        default=False, metadata={"help": "Train on every combination of the corpora that is not finished."}
     )
     cache_lower_layers: bool = field(
         default=False,
         metadata={
-            "help": "Run the layers that trainable_encoder_layers freezes once, and keep their states on disk in cache_dir "
-            "(or output_dir), each split's of each corpus within cache_gigabytes."
+            "help": "Run the layers that trainable_encoder_layers freezes only once, and keep their states in cache_dir "
+            "or output_dir. The states of one split of one corpus take at most cache_gigabytes."
         },
     )
     few_shot_config: str | None = field(
         default=None,
-        metadata={"help": "Run the few-shot trials of this YAML on each combination before the next one begins."},
+        metadata={"help": "Run the few-shot trials of this YAML file on each combination before the next one begins."},
     )
     few_shot_data_dir: str | None = field(default=None, metadata={"help": "The folder of the few-shot corpus."})
 
 
 def main(argv: list[str] | None = None) -> dict[str, dict]:
-    """Runs the recipe with command line arguments, a YAML file first; gives the results by combination."""
+    """Runs the program with command line arguments and returns the results by combination."""
     corpora_settings, settings, card_settings, args = parse_settings(
-        (CorporaSettings, PreFinetuningSettings, CardSettings, PreFinetuningTrainingArguments), argv
+        (CorporaSettings, PreFinetuningSettings, CardSettings, PreFinetuningTrainingArguments),
+        argv,
+        description=__doc__,
     )
     if args.resume_from_checkpoint:
-        raise ConfigError("resume_from_checkpoint is not needed: every combination goes on by itself where it was")
+        raise ConfigError("resume_from_checkpoint is not needed: every combination goes on by itself, so leave it out")
     if args.push_to_hub and settings.power_set:
-        raise ConfigError("push_to_hub would give every combination one name: publish their folders by paravox publish")
+        raise ConfigError(
+            "push_to_hub would publish all combinations under one name: publish each folder with paravox publish"
+        )
     wanted = chosen_combinations(corpora_settings.corpora, settings)
     corpora = {name: open_corpus(name, corpora_settings, args.seed) for name in corpora_settings.corpora}
     output_dir = Path(args.output_dir)
@@ -131,38 +143,46 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
             if settings.few_shot_config and is_main:
                 run_few_shot_trials(name, settings, output_dir)
     if is_main:
-        (output_dir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        write_text(output_dir / "results.json", json.dumps(results, indent=2) + "\n")
         print_results(results)
     return results
 
 
 def chosen_combinations(corpora: list[str], settings: PreFinetuningSettings) -> list[tuple[str, ...]]:
-    """The combinations that were asked for.
+    """The combinations that the settings ask for.
 
     Raises:
         ConfigError: if a combination names a corpus that is not among `corpora`, or both ways of choosing are used.
     """
     if settings.power_set and settings.combination:
-        raise ConfigError("give either power_set or one combination, not both")
+        raise ConfigError("power_set and combination are both given: leave one of them out")
     if settings.power_set:
         return power_set(corpora)
     combination = settings.combination or corpora
-    strange = [name for name in combination if name not in corpora]
-    if strange:
-        raise ConfigError(f"combination names {strange[0]!r}, the corpora are {', '.join(corpora)}: correct it")
+    unknown = [name for name in combination if name not in corpora]
+    if unknown:
+        raise ConfigError(f"combination: {unknown[0]!r} is not among the corpora: {did_you_mean(unknown[0], corpora)}")
     return [tuple(name for name in corpora if name in combination)]
 
 
 def run_few_shot_trials(name: str, settings: PreFinetuningSettings, checkpoints_dir: Path) -> None:
-    """Runs and stores the few-shot trials of one combination."""
-    options = ["--encoder", settings.encoder, "--checkpoints_dir", str(checkpoints_dir), "--only", f"checkpoint={name}"]
+    """Starts few_shot.py, which runs and stores the trials of one combination."""
+    options = [
+        settings.few_shot_config,
+        "--encoder",
+        settings.encoder,
+        "--checkpoints_dir",
+        str(checkpoints_dir),
+        "--only",
+        f"checkpoint={name}",
+    ]
     if settings.few_shot_data_dir:
         options += ["--data_dir", settings.few_shot_data_dir]
-    few_shot.main([settings.few_shot_config, *options])
+    start("prefinetuning.few_shot", options)
 
 
 def open_corpus(name: str, settings: CorporaSettings, seed: int) -> tuple[Task, dict]:
-    """One corpus: its task and its splits."""
+    """Reads a corpus and returns its task and its splits."""
     folder = (settings.data_dirs or {}).get(name, Path(settings.data_dir) / name)
     clips, task = read_corpus(name, folder, **(settings.corpus_options or {}).get(name, {}))
     return task, split_clips(clips, settings.split_by, settings.folds, settings.fold, seed)
@@ -176,7 +196,7 @@ def pre_finetune(
     args: PreFinetuningTrainingArguments,
     folder: Path,
 ) -> None:
-    """Trains on one combination and leaves model and results in its folder; goes on from a checkpoint that is there."""
+    """Trains on one combination, from its last checkpoint if it has one, and saves model and results in its folder."""
     started = time.time()
     args = copy.deepcopy(args)
     args.output_dir = str(folder)
@@ -193,26 +213,27 @@ def pre_finetune(
         trainer.train_dataset, trainer.eval_dataset = datasets["train"], datasets["validation"]
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     trainer.save_state()
+    if args.process_index == 0:
+        save(model, extractor, folder)
     results = {"corpora": list(corpora), "steps": trainer.state.global_step, "seed": args.seed, "constant": {}}
     for split, title in SPLIT_TITLES.items():
         metrics = trainer.predict(datasets[split], metric_key_prefix=title).metrics
         results[title] = {
             key.removeprefix(f"{title}_"): value
             for key, value in metrics.items()
-            if key.endswith(("_uar", "_loss")) and not key.startswith(f"{title}_model")
+            if (is_score(key) or key.endswith("_loss")) and not key.startswith(f"{title}_model")
         }
         labels = datasets[split].labels
         constant = constant_predictions(tasks, datasets["train"].labels, len(datasets[split]))
         results["constant"][title] = score_split(tasks, constant, labels)
     results["seconds"] = round(time.time() - started)
     if args.process_index == 0:
-        save(model, extractor, folder)
         facts.scores = score_rows(results)
         write_model_card(folder / MODEL_FOLDER, "prefinetuning.md", model.config, facts)
         if args.push_to_hub:
             publish_run(folder / MODEL_FOLDER, args)
-        # Last, because it says that the combination is finished.
-        write_whole(folder / "results.json", json.dumps(results, indent=2) + "\n")
+        # Last, because this file says that the combination is finished.
+        write_text(folder / "results.json", json.dumps(results, indent=2) + "\n")
     trainer.accelerator.wait_for_everyone()
 
 
@@ -222,9 +243,9 @@ def encode_corpora(
     trainer: PreFinetuningTrainer,
     datasets: dict[str, MultiTaskDataset],
 ) -> dict[str, MultiTaskDataset]:
-    """The splits, standing for what the frozen part of the encoder made of them.
+    """The splits as the states that the frozen part of the encoder gives for their clips.
 
-    Every corpus is encoded by itself, so that all combinations it takes part in find its states.
+    Each corpus is encoded by itself, so that all combinations that contain it can read its states.
     """
     cache_dir = Path(settings.cache_dir or Path(trainer.args.output_dir).parent) / "states"
     how = PassSettings.from_arguments(trainer.args)
@@ -243,7 +264,7 @@ def encode_corpora(
 def build_datasets(
     corpora: dict[str, tuple[Task, dict]], settings: CorporaSettings, sampling_rate: int, seed: int
 ) -> dict[str, MultiTaskDataset]:
-    """The splits of merged corpora, each corpus's clips in its own order behind those of the one before."""
+    """The splits of merged corpora. The clips of each corpus keep their order and follow those of the corpus before."""
     tasks = [task for task, _ in corpora.values()]
     cache = AudioCache(settings.cache_dir, settings.cache_gigabytes, sampling_rate) if settings.cache_dir else None
     return {
@@ -260,7 +281,7 @@ def build_datasets(
 
 
 def save(model: PreFinetuningModel, extractor: Burst2VecFeatureExtractor, folder: Path) -> None:
-    """Writes the model, and for wav2vec 2.0 also a folder per corpus for the stock class."""
+    """Saves the model, and for wav2vec 2.0 also one folder per corpus for the stock class."""
     model.save_pretrained(folder / MODEL_FOLDER)
     extractor.save_pretrained(folder / MODEL_FOLDER)
     if isinstance(model, Wav2Vec2ForPreFinetuning):
@@ -271,34 +292,23 @@ def save(model: PreFinetuningModel, extractor: Burst2VecFeatureExtractor, folder
 
 
 def score_rows(results: dict) -> dict[str, dict[str, dict[str, float]]]:
-    """The recalls of one combination by split, under those of constant predictions: the rows of its card."""
-    return {
-        row: {
-            title: {key: value for key, value in scores[title].items() if key.endswith("_uar")}
-            for title in SPLIT_TITLES.values()
-        }
-        for row, scores in (("constant prediction", results["constant"]), ("pre-finetuned", results))
-    }
+    """The scores of a combination and of constant predictions by split: the rows of its card."""
+    rows = {"constant prediction": results["constant"], "pre-finetuned": results}
+    return {name: _scores_by_split(row) for name, row in rows.items()}
 
 
 def print_results(results: dict[str, dict]) -> None:
-    """Recall of every corpus on Val and Test, a row a combination."""
-    if not results:
-        return
-    widest = max(results.values(), key=lambda result: len(result["corpora"]))
-    rows = {"constant prediction": widest["constant"], **results}
-    only_recall = {
-        name: {
-            title: {key: value for key, value in row[title].items() if key.endswith("_uar")}
-            for title in SPLIT_TITLES.values()
-        }
-        for name, row in rows.items()
-    }
-    print_scores("Unweighted average recall by pre-finetuning corpus", only_recall)
+    """Prints the recall on Val and Test with one row per combination."""
+    if results:
+        widest = max(results.values(), key=lambda result: len(result["corpora"]))
+        rows = {"constant prediction": widest["constant"], **results}
+        scores = {name: _scores_by_split(row) for name, row in rows.items()}
+        print_scores("Unweighted average recall by pre-finetuning corpus", scores)
+
+
+def _scores_by_split(row: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {title: only_scores(row[title]) for title in SPLIT_TITLES.values()}
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (AudioError, CheckpointError, ConfigError, CorpusError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    run(main, go_on=GO_ON)

@@ -15,17 +15,13 @@ import pytest
 import torch
 
 from paravox.modeling.audio import load_audio
-from paravox.modeling.errors import CheckpointError, ConfigError
+from paravox.modeling.errors import ConfigError
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.recipes.prefinetuning import few_shot, prefinetune
-from paravox.study.encoding import (
-    Clips,
-    LayerStates,
-    equal_lower_layers,
-    open_checkpoint_model,
-)
-from paravox.study.grid import StudySettings, Trial, draw_clips, read_speakers, trial_seed
+from paravox.study.checkpoints import open_checkpoint_model
+from paravox.study.draws import draw_clips, read_speakers
+from paravox.study.grid import StudySettings, Trial
 from paravox.study.results_file import ResultsFile
-from paravox.study.trials import run_head_trials, standardise, trial_model
 
 CONFIGS = Path(few_shot.__file__).parent / "configs"
 FEW_SHOT_CONFIGS = [CONFIGS / f"{name}.yaml" for name in ("paper_few_shot", "open_few_shot", "open_few_shot_full")]
@@ -72,7 +68,7 @@ def table(output_dir):
 @pytest.mark.parametrize("config", FEW_SHOT_CONFIGS, ids=lambda path: path.stem)
 def test_a_dry_run_counts_from_the_yaml_alone(config, capsys):
     specified = {"paper_few_shot": 33_600, "open_few_shot": 15_120, "open_few_shot_full": 24}[config.stem]
-    assert few_shot.main(["--config", str(config), "--dry_run"]) == {"specified": specified}
+    assert few_shot.main([str(config), "--dry_run"]) == {"specified": specified}
     assert f"= {specified:,} trials" in capsys.readouterr().out and not list(Path().iterdir())
 
 
@@ -117,9 +113,9 @@ def test_without_ray_the_extra_is_named(run, monkeypatch):
 
 def test_the_order_of_trials_does_not_matter(run, monkeypatch):
     _, grid = run("grid", *HEAD)
-    jobs_of = few_shot.jobs_of
-    shuffled = lambda study, trials: jobs_of(study, random.Random(0).sample(trials, len(trials)))  # noqa: E731
-    monkeypatch.setattr(few_shot, "jobs_of", shuffled)
+    group = few_shot.group_into_jobs
+    shuffled = lambda study, trials: group(study, random.Random(0).sample(trials, len(trials)))  # noqa: E731
+    monkeypatch.setattr(few_shot, "group_into_jobs", shuffled)
     _, other = run("other", *HEAD)
     pd.testing.assert_frame_equal(other[RESULT], grid[RESULT])
 
@@ -175,7 +171,7 @@ def test_what_is_done_is_not_run_again(run, monkeypatch):
 
 
 def test_an_export_is_taken_back(run, monkeypatch):
-    _, whole = run("first", *HEAD, "--export", "trials.csv.gz")
+    _, whole = run("first", *HEAD, "--output", "trials.csv.gz")
     monkeypatch.setattr(few_shot, "run_job", None)  # nothing is left to run
     state, taken = run("second", *HEAD, "--resume_from", "trials.csv.gz")
     assert state["finished"] == 96
@@ -193,7 +189,7 @@ def test_trials_that_lack_shots_are_rows_that_say_so(run):
 def test_checkpoints_that_are_not_there_yet_wait(run, capsys):
     state, _ = run("study", *HEAD, "--checkpoints_dir", "nowhere")
     assert state == {"specified": 96, "finished": 24}
-    assert "3 checkpoints are not there yet (emodb, turev, emodb+turev ...): 72 trials wait" in capsys.readouterr().out
+    assert "3 checkpoints do not exist yet (emodb, turev, emodb+turev), so 72 trials wait" in capsys.readouterr().out
 
 
 def test_head_trials_are_scikit_learn_s(run, places):
@@ -206,7 +202,7 @@ def test_head_trials_are_scikit_learn_s(run, places):
     model = open_checkpoint_model("emodb", options["--checkpoints_dir"], options["--encoder"])
     study = StudySettings(["emodb", "turev"], ["0001", "0011"], ["angry", "happy"], [2, 4, 8], 2)
     clips = read_speakers(study, options["--data_dir"])
-    extractor = few_shot.Burst2VecFeatureExtractor.from_encoder(options["--encoder"])
+    extractor = Burst2VecFeatureExtractor.from_encoder(options["--encoder"])
     with torch.no_grad():
         pooled = [model(**extractor([path], return_tensors="pt")).pooled_states[0].numpy() for path in clips["path"]]
     pooled = np.stack(pooled).astype(np.float64)
@@ -244,9 +240,12 @@ def test_a_results_file_holds_one_study(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--only", "mood=happy"], "only 'mood=happy': use field=value,value with checkpoint, speaker"),
+        (
+            ["--only", "mood=happy"],
+            "only 'mood=happy': 'mood' is not a field of a trial: use one of checkpoint, speaker",
+        ),
         (["--only", "k=3"], "only 'k=3': '3' does not occur in the grid"),
-        (["--resume_from", "nowhere.csv.gz"], "resume_from nowhere.csv.gz: no such file"),
+        (["--resume_from", "nowhere.csv.gz"], "resume_from nowhere.csv.gz does not exist"),
     ],
 )
 def test_what_does_not_fit_is_refused(run, options, message):
@@ -255,7 +254,7 @@ def test_what_does_not_fit_is_refused(run, options, message):
 
 
 def test_running_needs_the_recordings():
-    with pytest.raises(ConfigError, match="data_dir is not given: running trials needs it"):
+    with pytest.raises(ConfigError, match="data_dir is not given: it is needed to run trials"):
         few_shot.main([*STUDY, *HEAD])
 
 
@@ -267,53 +266,6 @@ def test_selection_last_uses_no_evaluation_label(run):
 def test_only_top_layers_learn(run, places):
     _, rows = run("study", *SMALL, "--mode", "top_layers", "--top_layers", "1", "--max_epochs", "2", "--threads", "1")
     assert (rows["status"] == "finished").all() and len(rows) == 8
-
-
-@pytest.mark.parametrize("checkpoint", ["none", "emodb+turev"])
-def test_a_trial_starts_from_every_weight_of_its_checkpoint(places, checkpoint, checkpoints):
-    options = dict(zip(places[::2], places[1::2], strict=True))
-    source = open_checkpoint_model(checkpoint, str(checkpoints), options["--encoder"])
-    trial = Trial(checkpoint, "0001", "angry", 2, 0)
-    model = trial_model(source, trial, trial_seed(trial, 0))
-    for name, value in source.encoder.state_dict().items():
-        assert torch.equal(value, model.encoder.state_dict()[name]), name
-    assert torch.equal(model.projector.weight, source.projector.weight) == (checkpoint != "none")
-    assert model.heads["emotion"].out_features == 2
-    # The head's first weights do not depend on the checkpoint.
-    other = open_checkpoint_model("turev", str(checkpoints), options["--encoder"])
-    same = trial_model(other, trial._replace(checkpoint="turev"), trial_seed(trial, 0))
-    assert torch.equal(model.heads["emotion"].weight, same.heads["emotion"].weight)
-
-
-def test_a_checkpoint_that_is_not_there_or_does_not_fit_is_an_error(checkpoints, saved_encoders, tmp_path):
-    with pytest.raises(CheckpointError, match="checkpoint 'emodb': no model in .*run prefinetune.py for it first"):
-        open_checkpoint_model("emodb", str(tmp_path), str(saved_encoders["whisper"]))
-    (tmp_path / "emodb").mkdir()
-    (tmp_path / "emodb" / "model").symlink_to(saved_encoders["whisper"])
-    with pytest.raises(CheckpointError, match="holds a model of 'whisper', no pre-finetuned one"):
-        open_checkpoint_model("emodb", str(tmp_path), str(saved_encoders["whisper"]))
-
-
-def test_states_are_those_of_each_clip_alone_however_they_were_made(places, checkpoints, esd_folder):
-    """From the input, from shared lower layers, and read back from the folder."""
-    options = dict(zip(places[::2], places[1::2], strict=True))
-    models = {
-        name: open_checkpoint_model(name, str(checkpoints), options["--encoder"]) for name in ("none", "emodb", "turev")
-    }
-    assert equal_lower_layers(models["emodb"].encoder, models["none"].encoder) == 1
-    paths = sorted(str(path) for path in esd_folder.rglob("*.wav"))[:9]
-    extractor = few_shot.Burst2VecFeatureExtractor.from_encoder(options["--encoder"])
-    states = LayerStates(Clips(paths, extractor), paths, Path("states"))
-    for model in models.values():
-        made, read = states.of(model, "encoding"), states.of(model, "encoding")
-        np.testing.assert_array_equal(made, read)
-        for path, clip in zip(paths, made, strict=True):
-            inputs = extractor([path], return_tensors="pt")
-            with torch.no_grad():
-                layers = model.encoder.layer_states(inputs["input_features"], inputs["attention_mask"])
-            alone = np.stack([layer[0].mean(dim=0).numpy() for layer in layers])
-            np.testing.assert_allclose(clip, alone, atol=2e-5)
-    assert len(list(Path("states").iterdir())) == 3 and states._lower
 
 
 def test_the_compare_baseline_stands_beside_the_checkpoints(run, esd_folder):
@@ -333,18 +285,5 @@ def test_the_compare_baseline_stands_beside_the_checkpoints(run, esd_folder):
 
 
 def test_an_unknown_baseline():
-    with pytest.raises(ConfigError, match="baseline 'egemaps' is not known: use compare_2016"):
+    with pytest.raises(ConfigError, match="baseline 'egemaps' is unknown: use one of compare_2016"):
         few_shot.main([*STUDY, *HEAD, "--baselines", "egemaps", "--dry_run"])
-
-
-def test_features_are_standardised_by_the_train_part():
-    states = np.random.default_rng(0).normal(3, 2, (20, 4)).astype(np.float32)
-    states[:, 3] = 1.5
-    features = standardise(states, np.arange(10))
-    np.testing.assert_allclose(features[:10, :3].mean(axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(features[:10, :3].std(axis=0), 1, atol=1e-12)
-    assert (features[:, 3] == 0).all() and features.dtype == np.float64
-
-
-def test_no_trials_no_rows():
-    assert run_head_trials(np.zeros((3, 2)), []) == []
