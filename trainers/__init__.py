@@ -1,1 +1,1 @@
-"""How models learn. Knows no corpus and no path."""
+"""How models learn, and how they run over clips. No module here knows a particular corpus or model."""

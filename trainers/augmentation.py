@@ -1,4 +1,4 @@
-"""Augmentation of training clips by audiomentations, each draw a function of nothing but its seed numbers."""
+"""Augments training clips with audiomentations. Each result depends only on the clip and its seed numbers."""
 
 import inspect
 import random
@@ -14,29 +14,29 @@ import numpy as np
 
 from paravox.modeling.errors import ConfigError, did_you_mean
 
-# A transform is tried out on this: long enough for the longest part that one repeats by default, of a length that nobody
-# would ask for, and silent at both ends so that trimming shows.
+# Each transform is tried on a clip of this length. It is long enough for the longest part that a transform repeats by
+# default, an unusual number so that a fixed length shows, and silent at both ends so that trimming shows.
 TRIAL_SAMPLES = 52_823
 TRIAL_RATE = 16_000  # hertz
-# Slower than this, the stretching library fills in phases from a generator that it seeds by itself.
+# Below this rate, the stretching library fills in phases from a generator that it seeds itself.
 LEAST_SEEDED_RATE = 0.5
 
 
 class ClipAugmentation:
-    """Changes a clip by transforms of audiomentations, one after another, each with its own probability.
+    """Changes a clip with transforms of audiomentations, one after another, each with its own probability.
 
-    What comes out depends on the clip and the seed numbers alone: not on the process, on what was drawn before, or on
-    the transforms' earlier calls. A copy can go to each worker of a `DataLoader`.
+    The result depends only on the clip and the seed numbers, not on the process or on earlier calls. Each worker of a
+    `DataLoader` can have its own copy.
 
-    Each transform is built and tried out when this is, so that a wrong setting is not found hours later.
+    All transforms are built and tried at the start, so that a wrong setting is found before a run begins.
 
     Args:
-        transforms (list of `dict`): each with `transform`, the name of one of audiomentations' waveform transforms, and
-            that transform's parameters. `p`, 0..1, is how likely a clip is changed by it, 0.5 by default.
+        transforms (list of `dict`): each with `transform`, the name of a waveform transform of audiomentations, and the
+            parameters of that transform. `p`, 0..1, is the probability with which it changes a clip, 0.5 by default.
 
     Raises:
-        ConfigError: if audiomentations or what a transform needs is not installed, a transform or parameter is unknown
-            or does not fit, or a transform changes a clip's length or cannot be repeated.
+        ConfigError: if audiomentations or a package that a transform needs is not installed, a transform or parameter
+            is unknown or does not fit, or a transform changes a clip's length or cannot be repeated.
     """
 
     def __init__(self, transforms: list[dict[str, Any]]) -> None:
@@ -48,16 +48,16 @@ class ClipAugmentation:
             name, parameters = _read_entry(f"augmentation {number}", entry, library)
             where = f"augmentation {number} ({name})"
             self._transforms.append((where, _build(where, getattr(library, name), parameters)))
-            # Another one, so that what is used has no past; without chance, so that it does something.
+            # A second copy is tried, so that the one in use has made no calls, and it is always applied.
             _try_out(where, _build(where, getattr(library, name), parameters | {"p": 1.0}))
 
     def __call__(self, samples: np.ndarray, sampling_rate: int, seed_numbers: Sequence[int]) -> np.ndarray:
-        """One clip, changed.
+        """Augments one clip.
 
         Args:
-            samples (`np.ndarray` of shape `(samples,)`): float32, full scale at 1; left as it is.
+            samples (`np.ndarray` of shape `(samples,)`): float32, full scale at 1. The array itself is not changed.
             sampling_rate (`int`): in hertz.
-            seed_numbers (sequence of `int`): of this draw, each at least 0: seed, epoch and row.
+            seed_numbers (sequence of `int`): each at least 0, such as the seed, the epoch and the row.
 
         Returns:
             `np.ndarray` of the same shape, float32, which may exceed full scale.
@@ -67,9 +67,9 @@ class ClipAugmentation:
                 are NaN or infinite.
         """
         if samples.dtype != np.float32:
-            # Whole numbers would go through without being scaled, and noise would be too quiet for them by far.
+            # Whole numbers would not be scaled, and added noise would be far too quiet for them.
             raise ConfigError(f"augmentation got samples of {samples.dtype}, expected float32 in -1..1: convert them")
-        # A copy that can be written: the caller's array stays as it is, and some transforms refuse a read-only one.
+        # A copy keeps the caller's array unchanged, and some transforms refuse a read-only array.
         samples = samples.copy()
         with seeded_generators(seed_numbers):
             for where, transform in self._transforms:
@@ -79,10 +79,10 @@ class ClipAugmentation:
 
 @contextmanager
 def seeded_generators(seed_numbers: Sequence[int]) -> Iterator[None]:
-    """Seeds `random` and numpy's global generator, and puts both back as they were.
+    """Seeds `random` and NumPy's global generator, and restores both at the end.
 
-    The first of five words of `np.random.SeedSequence(seed_numbers)` is the seed of `random`, the others are numpy's:
-    both are Mersenne twisters, and with one seed they would draw the same numbers.
+    Of five words of `np.random.SeedSequence(seed_numbers)`, the first seeds `random` and the others seed NumPy. Both
+    are Mersenne twisters, and would draw the same numbers from the same seed.
 
     Args:
         seed_numbers (sequence of `int`): each at least 0.
@@ -99,7 +99,7 @@ def seeded_generators(seed_numbers: Sequence[int]) -> Iterator[None]:
 
 
 def _import_audiomentations() -> ModuleType:
-    # Here, because it takes seconds, and most runs augment nothing.
+    # Imported here, because it takes seconds and most runs do not augment.
     try:
         import audiomentations
     except ImportError as error:
@@ -121,7 +121,7 @@ def _read_entry(where: str, entry: Any, library: ModuleType) -> tuple[str, dict[
     names = _transform_names(library)
     if name not in names:
         raise ConfigError(
-            f"{where}: transform {name!r} is none of audiomentations' that settings can describe: "
+            f"{where}: transform {name!r} is not a waveform transform of audiomentations that settings can describe: "
             f"{did_you_mean(name, names)}"
         )
     known = inspect.signature(getattr(library, name).__init__).parameters
@@ -145,17 +145,17 @@ def _transform_names(library: ModuleType) -> list[str]:
     return [
         name
         for name, value in vars(library).items()
-        # Lambda wants a function, which is not a setting.
+        # Lambda needs a function, which settings cannot describe.
         if inspect.isclass(value) and issubclass(value, BaseWaveformTransform) and name != "Lambda"
     ]
 
 
 def _checked(where: str, key: str, value: Any, parameter: inspect.Parameter) -> Any:
-    """A parameter's value, where its default or annotation says of which type it is; audiomentations looks at few."""
+    """The value of a parameter, checked by its default and annotation, because audiomentations itself checks few."""
     choices = typing.get_args(parameter.annotation) if typing.get_origin(parameter.annotation) is typing.Literal else ()
     kind = type(parameter.default)
     if kind in (int, float) and isinstance(value, str):
-        # PyYAML reads 1e-3 as text.
+        # PyYAML reads 1e-3 as a string.
         with suppress(ValueError):
             value = float(value)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -198,16 +198,16 @@ def _try_out(where: str, transform: Any) -> None:
             results.append(_apply(where, transform, samples.copy(), TRIAL_RATE))
     if not np.array_equal(*results):
         raise ConfigError(
-            f"{where} draws from a generator that no seed reaches, so that no run could be repeated: choose other "
+            f"{where} draws from a generator that cannot be seeded, so that no run could be repeated: choose other "
             "parameters or leave it out"
         )
-    # The trial draws one rate of many.
+    # The trial above has drawn only one of many possible rates.
     if getattr(transform, "method", None) == "signalsmith_stretch":
         rate = getattr(transform, "min_rate", 1.0)
         if rate < LEAST_SEEDED_RATE:
             raise ConfigError(
                 f"{where}: min_rate is {rate:g}, and below {LEAST_SEEDED_RATE:g} signalsmith_stretch draws from a "
-                "generator that no seed reaches: raise it, or set method: librosa_phase_vocoder"
+                "generator that cannot be seeded: raise it, or set method: librosa_phase_vocoder"
             )
 
 
@@ -224,11 +224,11 @@ def _apply(where: str, transform: Any, samples: np.ndarray, sampling_rate: int) 
     if changed.shape != samples.shape:
         remedy = "set leave_length_unchanged: true" if hasattr(transform, "leave_length_unchanged") else "leave it out"
         raise ConfigError(
-            f"{where} makes {changed.shape[-1]} samples of {len(samples)}, but the length of a clip has to stay, "
-            f"because batches are made by it: {remedy}"
+            f"{where} turns {len(samples)} samples into {changed.shape[-1]}, but a clip must keep its length, because "
+            f"batches are made by length: {remedy}"
         )
-    with np.errstate(over="ignore"):  # becomes an infinity, which is refused
-        # Contiguous, because torch takes no array that was reversed as a view.
+    with np.errstate(over="ignore"):  # an overflow becomes an infinity, which is refused below
+        # Contiguous, because torch does not accept the view of a reversed array.
         changed = np.ascontiguousarray(changed, dtype=np.float32)
     if not np.isfinite(changed).all():
         raise ConfigError(f"{where} gives samples that are NaN or infinite: correct its parameters or leave it out")
@@ -243,7 +243,7 @@ def _missing_package(where: str, error: ImportError) -> ConfigError:
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split()).rstrip(".")
     if isinstance(error, AssertionError) and not text:
-        # Most bounds are stated by assertions without a message: the line says what was expected.
+        # Most assertions of audiomentations have no message, but their source line says what was expected.
         line = traceback.extract_tb(error.__traceback__)[-1].line or ""
         text = "expected " + line.removeprefix("assert ").replace("self.", "")
     return text or type(error).__name__

@@ -11,10 +11,10 @@ from .multi_task_trainer import MultiTaskTrainer
 
 
 class Burst2VecTrainer(MultiTaskTrainer):
-    """Trains a [`Burst2VecForMultiTask`]: with its loss terms in the logs, on clips or on what a frozen encoder made of them.
+    """Trains a [`Burst2VecForMultiTask`] on clips, or on the states that a frozen encoder gave for them.
 
-    The terms are `shared`, `specific` and `joint` and, where the model is adversarial, `discriminator` and
-    `adversarial` (Burst2Vec, equations 5 to 8); `discriminator_accuracy/<task>` stands beside them. Arguments as in
+    It logs the terms of the loss, `shared`, `specific` and `joint` and, where the model is adversarial, `discriminator`
+    and `adversarial` (Burst2Vec, equations 5 to 8), and `discriminator_accuracy/<task>`. The arguments are as in
     [`MultiTaskTrainer`].
     """
 
@@ -25,13 +25,13 @@ class Burst2VecTrainer(MultiTaskTrainer):
         }
 
     def pool_clips(self, dataset: MultiTaskDataset) -> MultiTaskDataset:
-        """The same clips after one pass of the encoder, to train the rest of the model on while the encoder is frozen.
+        """Runs the encoder once over all clips, so that the rest of the model can be trained while it is frozen.
 
         Args:
             dataset ([`MultiTaskDataset`]): of recordings.
 
         Returns:
-            [`MultiTaskDataset`]: whose source is [`PooledStates`].
+            [`MultiTaskDataset`]: the same clips and labels, with [`PooledStates`] as its source.
 
         Raises:
             ConfigError: if the clips are augmented.
@@ -44,5 +44,5 @@ class Burst2VecTrainer(MultiTaskTrainer):
         return dataset.with_source(PooledStates(np.ascontiguousarray(outputs["pooled_states"])))
 
     @staticmethod
-    def _pool(model, inputs):
+    def _pool(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {"pooled_states": model.pool(**inputs)}

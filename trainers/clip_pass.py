@@ -1,18 +1,23 @@
-"""One pass of a model over many clips: batches of about one length, read by workers, results in the order of the clips."""
+"""One pass of a model over many clips, in batches of about one length, with results in the order of the clips."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import TrainingArguments
 
+from .multi_task_arguments import MultiTaskTrainingArguments
 from .sampler import ClipDraw, EvaluationBatchSampler
 
+if TYPE_CHECKING:
+    from typing import Self
+
+T = TypeVar("T")
 Step = Callable[[Any, dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 """Takes a model and the inputs of a batch, and returns named results, each `(batch, ...)`."""
 
@@ -35,12 +40,13 @@ class PassSettings:
 
     Args:
         device (`str` or `torch.device`, *optional*, defaults to `"cpu"`): the model is moved there.
-        dtype (`torch.dtype`, *optional*, defaults to `torch.float32`): of the computation. In half precision the weights
-            stay as they are and torch's autocast chooses what runs in it.
+        dtype (`torch.dtype`, *optional*, defaults to `torch.float32`): of the computation. In half precision the
+            weights stay as they are and torch's autocast chooses what runs in it.
         batch_size (`int`, *optional*, defaults to 256): the largest number of clips in a batch.
-        max_batch_seconds (`float`, *optional*): the most seconds of audio in a batch, padding included. A longer clip
-            gets a batch of its own.
-        num_workers (`int`, *optional*, defaults to 0): processes that read clips; 0 reads them in this one.
+        max_batch_seconds (`float`, *optional*): the most seconds of audio in a batch, padding included. Where a clip is
+            longer than that, the longest clip gets a batch of its own and its length is the limit for all batches.
+        num_workers (`int`, *optional*, defaults to 0): processes that read clips. With 0, a thread of this process
+            reads one batch ahead.
         prefetch_factor (`int`, *optional*): how many batches each worker reads ahead.
         show_progress (`bool`, *optional*, defaults to `True`): show one line with the time left.
     """
@@ -54,8 +60,12 @@ class PassSettings:
     show_progress: bool = True
 
     @classmethod
-    def from_arguments(cls, args: TrainingArguments) -> "PassSettings":
-        """The settings of an evaluation in a run with these arguments."""
+    def from_arguments(cls, args: MultiTaskTrainingArguments) -> "Self":
+        """The settings of an evaluation in a training run.
+
+        Args:
+            args ([`MultiTaskTrainingArguments`]): of the run.
+        """
         return cls(
             device=args.device,
             dtype=torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32,
@@ -79,11 +89,12 @@ def pass_over_clips(
 
     Args:
         model (`nn.Module`): moved to the device of the settings, and put into evaluation mode for the pass.
-        clips ([`Clips`]): read when their batch comes.
-        collate (`Callable`): turns a list of read clips into a batch, whose `index` `(batch,)` holds their rows.
-        step ([`Step`]): is given the batch without its `index`.
-        settings ([`PassSettings`]).
-        title (`str`, *optional*): stands before the line of progress.
+        clips ([`Clips`]): the clips; each is read when its batch is due.
+        collate (`Callable`): turns a list of clips that were read into a batch, whose `index` `(batch,)` holds their
+            rows.
+        step ([`Step`]): gets the model and the batch without its `index`.
+        settings ([`PassSettings`]): where the pass runs, and in which batches.
+        title (`str`, *optional*, defaults to `"encoding"`): printed before the line of progress.
 
     Yields:
         For each batch, the longest clips first, the rows `(batch,)` and the results as arrays `(batch, ...)`, float32
@@ -103,7 +114,8 @@ def pass_over_clips(
         generator=own_generator(),
     )
     with tqdm(total=len(clips), desc=title, unit="clip", leave=False, disable=not settings.show_progress) as progress:
-        for rows, results in run_batches(model, loader, step, settings.device, settings.dtype):
+        batches = loader if settings.num_workers else read_ahead(loader)
+        for rows, results in run_batches(model, batches, step, settings.device, settings.dtype):
             yield rows, results
             progress.update(len(rows))
 
@@ -116,19 +128,19 @@ def run_batches(
     dtype: torch.dtype = torch.float32,
     gather: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """The inner loop of every pass: [`pass_over_clips`] and the trainer's evaluation, whose batches lie on several processes.
+    """Runs a model over batches: the inner loop of [`pass_over_clips`] and of the trainer's evaluation.
 
     Args:
         model (`nn.Module`): as in [`pass_over_clips`].
         batches (iterable of `dict`): each with an `index` `(batch,)`.
-        step ([`Step`]).
-        device (`str` or `torch.device`).
-        dtype (`torch.dtype`, *optional*, defaults to `torch.float32`).
-        gather (`Callable`, *optional*): joins the rows of all processes, filling up a shorter part with a number. Rows
-            whose `index` it filled are left out.
+        step ([`Step`]): gets the model and the batch without its `index`.
+        device (`str` or `torch.device`): where the model runs.
+        dtype (`torch.dtype`, *optional*, defaults to `torch.float32`): of the computation, as in [`PassSettings`].
+        gather (`Callable`, *optional*): joins the rows of all processes. It takes a tensor and the number that fills
+            the places of missing rows; rows whose `index` is below 0 are then left out.
 
     Yields:
-        As [`pass_over_clips`].
+        The same as [`pass_over_clips`], in the order of the batches.
     """
     device = torch.device(device)
     model.to(device)
@@ -149,12 +161,26 @@ def run_batches(
         model.train(was_training)
 
 
+def read_ahead(batches: Iterable[T]) -> Iterator[T]:
+    """The same batches, each made in a thread while the one before it is being used."""
+    coming = iter(batches)
+    end = object()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        following = pool.submit(next, coming, end)
+        while (batch := following.result()) is not end:
+            following = pool.submit(next, coming, end)
+            yield batch
+
+
 def in_row_order(results: Iterable[tuple[np.ndarray, dict[str, np.ndarray]]], clips: int) -> dict[str, np.ndarray]:
-    """The results of a pass, each `(clips, ...)` in the order of the rows.
+    """Joins the results of a pass.
 
     Args:
         results: from [`pass_over_clips`] or [`run_batches`].
-        clips (`int`): how many clips there are.
+        clips (`int`): the number of clips.
+
+    Returns:
+        `dict` of `np.ndarray`, each `(clips, ...)` in the order of the rows.
     """
     ordered: dict[str, np.ndarray] = {}
     for rows, values in results:
@@ -166,10 +192,10 @@ def in_row_order(results: Iterable[tuple[np.ndarray, dict[str, np.ndarray]]], cl
 
 
 def own_generator() -> torch.Generator:
-    """A generator for a `DataLoader`, which draws a seed for its workers whether they use it or not.
+    """A generator for a `DataLoader`, which always draws a seed for its workers.
 
-    Without one it would draw from the generator of the process, and a run that finds a cache or starts its workers anew
-    would go on with another dropout.
+    Without a generator of its own, a `DataLoader` draws this seed from the generator of the process. A run that finds a
+    cache, or starts its workers again, would then continue with another dropout.
     """
     return torch.Generator()
 

@@ -1,4 +1,4 @@
-"""Where a dataset's clips come from: recordings, or what a frozen encoder has made of them."""
+"""Sources of clips: recordings, or the states that a frozen encoder gave for them."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -15,16 +15,19 @@ from datasets import Dataset
 from paravox.modeling.audio import duration_seconds, load_audio
 from paravox.modeling.errors import AudioError, ConfigError
 
-# Crops with this seed are the same in runs of every seed, so that these can share what is stored of them.
+if TYPE_CHECKING:
+    from typing import Self
+
+# Crops with this seed are the same in runs of every seed, so that the runs can share stored states.
 SHARED_CROPS_SEED = 1
-# Reading headers waits for the disk: a few threads hide that.
+# Reading headers mostly waits for the disk, so a few threads make it faster.
 HEADER_THREADS = 4
 
 Augmentation = Callable[[np.ndarray, int, Sequence[int]], np.ndarray]
 
 
 class ClipSource(Protocol):
-    """What a [`MultiTaskDataset`] asks of the place where its clips come from."""
+    """What a [`MultiTaskDataset`] needs from the source of its clips."""
 
     @property
     def seconds(self) -> np.ndarray:
@@ -33,7 +36,7 @@ class ClipSource(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, row: int, epoch: int) -> Any:
-        """One clip, as [`ClipSource.collate`] takes it; what is random about it depends on the epoch."""
+        """One clip, as [`ClipSource.collate`] takes it. A random crop or augmentation depends on the epoch."""
 
     def collate(self, clips: list[Any], feature_extractor: Any) -> dict[str, torch.Tensor]:
         """The model's inputs for a batch of clips, padded to the longest of them."""
@@ -41,17 +44,18 @@ class ClipSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Recordings:
-    """Clips that are decoded when they are drawn.
+    """Clips that are decoded each time they are read.
 
     Args:
-        clips (`datasets.Dataset`): one column, of paths or undecoded audio.
-        load (`Callable`, *optional*): turns what the column holds into mono float32 samples at `sampling_rate`, such as
+        clips (`datasets.Dataset`): one column of paths or undecoded audio.
+        load (`Callable`, *optional*): turns a value of the column into mono float32 samples at `sampling_rate`, such as
             the `load` of an audio cache. By default it decodes and resamples.
         sampling_rate (`int`, *optional*, defaults to 16000): in hertz.
-        max_seconds (`float`, *optional*): longer clips are cropped to this length, at a place drawn anew each epoch.
-        seed (`int`, *optional*, defaults to 0): of the crops and the augmentation.
-        augmentation (`Callable`, *optional*): turns samples, their rate and the numbers `(seed, epoch, row)` into samples
-            of the same length, such as a [`ClipAugmentation`]. It sees each drawn clip after cropping.
+        max_seconds (`float`, *optional*): longer clips are cropped to this length, at a place that is drawn once per
+            epoch.
+        seed (`int`, *optional*, defaults to 0): the seed of the crops and the augmentation.
+        augmentation (`Callable`, *optional*): turns samples, their rate and the numbers `(seed, epoch, row)` into
+            samples of the same length, such as a [`ClipAugmentation`]. It is applied after cropping.
     """
 
     clips: Dataset
@@ -81,20 +85,20 @@ class Recordings:
     def collate(self, clips: list[np.ndarray], feature_extractor: Any) -> dict[str, torch.Tensor]:
         return dict(feature_extractor([(samples, self.sampling_rate) for samples in clips], return_tensors="pt"))
 
-    def with_shared_crops(self) -> "Recordings":
+    def with_shared_crops(self) -> "Self":
         """The same clips, cropped at places that do not depend on the seed of the run."""
         return dataclasses.replace(self, seed=SHARED_CROPS_SEED)
 
-    def without_augmentation(self) -> "Recordings":
-        """The same clips, left as they are when they are drawn."""
+    def without_augmentation(self) -> "Self":
+        """The same clips without augmentation."""
         return dataclasses.replace(self, augmentation=None)
 
-    def select(self, rows: Sequence[int]) -> "Recordings":
-        """Some of the clips, in the order given."""
+    def select(self, rows: Sequence[int]) -> "Self":
+        """The clips of some rows, in the given order."""
         return dataclasses.replace(self, clips=self.clips.select(rows))
 
     def check(self, row: int) -> str | None:
-        """Decodes a clip and returns what is wrong with it, `None` if nothing is."""
+        """Decodes a clip and returns what is wrong with it, or `None` if nothing is."""
         try:
             self.load(self._source(row))
         except AudioError as error:
@@ -102,15 +106,15 @@ class Recordings:
         return None
 
     def refuse_augmentation(self) -> None:
-        """Raises [`ConfigError`] where clips are augmented and something is to be stored of them."""
+        """Raises [`ConfigError`] if clips are augmented, which rules out storing an encoder's states for them."""
         if self.augmentation is not None:
             raise ConfigError(
-                "augmentation does not go together with stored outputs of an encoder, because every epoch would see the "
-                "first draw again: turn one of the two off"
+                "augmentation does not go together with stored outputs of an encoder, because every epoch would see "
+                "the same augmented clips: turn one of the two off"
             )
 
     def content(self, row: int) -> bytes:
-        """All that an encoder's states for a clip depend on: the bytes of its file, and how it is cropped."""
+        """All that an encoder's states for a clip depend on: the bytes of its file, and its crop."""
         source = self._source(row)
         content = source.get("bytes") if isinstance(source, dict) else None
         if content is None:
@@ -137,7 +141,7 @@ class Recordings:
 
 @dataclass(frozen=True, eq=False)
 class PooledStates:
-    """Clips as vectors: what a frozen encoder gives for each, averaged over time.
+    """Clips as vectors: the states of a frozen encoder for each clip, averaged over time.
 
     Args:
         states (`np.ndarray` of shape `(clips, layers, hidden)`): in the order of the rows.
@@ -147,7 +151,7 @@ class PooledStates:
 
     @property
     def seconds(self) -> np.ndarray:
-        """Zeros: vectors of one size need no padding, so that any of them go well together."""
+        """Zeros, `(clips,)`: vectors need no padding, so any of them can be in one batch."""
         return np.zeros(len(self.states))
 
     def __len__(self) -> int:

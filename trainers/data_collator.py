@@ -1,4 +1,4 @@
-"""From drawn clips to the arguments of a model."""
+"""The collator: from the clips of a batch to the arguments of a model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +14,14 @@ from .sampler import ALL_TASKS
 
 @dataclass
 class MultiTaskCollator:
-    """Turns the clips of a batch into the model's inputs, padded to the longest, with the labels of the batch's task.
+    """Turns the clips of a batch into the model's inputs, with the labels of the batch's task.
+
+    The inputs are padded to the longest clip of the batch.
 
     Args:
-        source ([`ClipSource`]): where the clips were read.
-        feature_extractor ([`Burst2VecFeatureExtractor`] or [`Burst2VecEnsembleFeatureExtractor`]): takes a list of
-            `(samples, rate)`; a source of stored states does not use it.
+        source ([`ClipSource`]): the source that the clips were read from.
+        feature_extractor ([`Burst2VecFeatureExtractor`] or [`Burst2VecEnsembleFeatureExtractor`], *optional*): takes a
+            list of `(samples, rate)`. A source of stored states does not use it.
     """
 
     source: ClipSource
@@ -28,7 +30,11 @@ class MultiTaskCollator:
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         """A batch: the model's inputs, `index` `(batch,)`, and in training `task` and `labels`.
 
-        A batch of all tasks has the labels of each and no `task`. Labels of clips that are not counted become unknown.
+        A batch of all tasks has the labels of every task and no `task`. Labels of clips that are not counted become
+        unknown.
+
+        Args:
+            items (list of `dict`): from a [`MultiTaskDataset`].
         """
         draws = [item["draw"] for item in items]
         batch = self.source.collate([item["clip"] for item in items], self.feature_extractor)

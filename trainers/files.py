@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also when a run is killed while it writes them."""
+"""Writing files so that they exist completely or not at all, even if the run is killed while it writes them."""
 
 import os
 import shutil
@@ -10,13 +10,13 @@ from pathlib import Path
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Gives a path beside `path` to write to, and moves what was written there into place at the end.
+    """Yields a temporary path beside `path`, and renames what was written there to `path` when the block ends.
 
-    If the block fails, nothing is left behind. Two processes may write the same file at once: a file of the second takes
-    the place of the first one's; a folder of the first stays, so both must write the same.
+    If the block fails, nothing is left behind. Two processes may write the same path at once: the file of the later one
+    replaces the file of the earlier one, whereas a folder of the earlier one stays, so both must write the same.
 
     Args:
-        path (`Path`): a file, or a folder that is made as a whole. Its parent folder is made if it is not there.
+        path (`Path`): a file, or a folder that is written as a whole. Its parent folder is made if it does not exist.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
@@ -25,7 +25,7 @@ def written_aside(path: Path) -> Iterator[Path]:
         try:
             os.replace(part, path)
         except OSError:
-            # Another process has put its own folder there meanwhile; anything else is for the caller.
+            # Another process has put its own folder there in the meantime. The caller handles any other error.
             if not path.is_dir():
                 raise
     finally:
@@ -36,6 +36,6 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole; its being there can say that something is finished."""
+    """Writes a text file completely or not at all, so that its existence can mean that something is finished."""
     with written_aside(path) as part:
         part.write_text(text)

@@ -1,4 +1,4 @@
-"""A batch that lies on several processes, joined with its gradient, so that a loss sees all of it."""
+"""Joins a batch that is spread over several processes, with its gradient, so that a loss sees all of it."""
 
 import torch
 import torch.distributed
@@ -14,8 +14,8 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
-        # What is worked out behind the gathering is the same on every process, so this adds up as many equal gradients
-        # as there are processes; data parallelism, which averages, divides by their number.
+        # Every process computes the same loss from the gathered batch, so this sums as many equal gradients as there
+        # are processes. Data parallelism averages over the processes, which divides by their number again.
         gradient = gradient.contiguous()
         torch.distributed.all_reduce(gradient)
         start = torch.distributed.get_rank() * ctx.rows
@@ -23,13 +23,13 @@ class _Gather(torch.autograd.Function):
 
 
 def gather_batch(values: torch.Tensor) -> torch.Tensor:
-    """Joins the rows of all processes, in the order of their ranks; every process gets the same.
+    """Joins the rows of all processes in the order of their ranks. Every process gets the same result.
 
-    A model that gathers a batch before its loss, under data parallelism, has the gradient of one process with the whole
-    batch: also for losses such as CCC's that are not a mean over clips.
+    A model that gathers its batch before its loss has, under data parallelism, the same gradient as one process with
+    the whole batch. This also holds for losses such as CCC, which are not a mean over clips.
 
     Args:
-        values (`torch.Tensor` of shape `(batch, ...)`): of one shape on all processes.
+        values (`torch.Tensor` of shape `(batch, ...)`): it must have the same shape on all processes.
 
     Returns:
         `torch.Tensor` of shape `(processes * batch, ...)`.

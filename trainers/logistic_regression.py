@@ -1,28 +1,28 @@
-"""Many small logistic regressions at once, on features that are shared between them."""
+"""Solves many small logistic regressions at once."""
 
 import numpy as np
 import torch
 
 MAX_ITERATIONS = 100
-# Of the gradient in every sample's multiplier, which lies in 0..1.
+# The largest difference of a multiplier from its value at the optimum, as a share of the inverse penalty C.
 TOLERANCE = 1e-13
 
 
 def fit_heads(features: np.ndarray, labels: np.ndarray, inverse_penalty: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Solves independent logistic regressions with an L2 penalty to convergence, all in one batch, in float64.
 
-    Each minimises `|w|^2 / 2 + C * sum(log(1 + exp(-y (w x + b))))`, y = 1 or -1, as scikit-learn's
-    `LogisticRegression` does; the bias b is free of penalty. There are far fewer samples than features, so it is solved
-    for one multiplier a sample, `w = sum(a x)`, by Newton steps: at the optimum `a = C (t - p)`, t the label and p the
-    probability (Rasmussen and Williams 2006, section 3.4, with a free bias beside it).
+    Each problem minimises `|w|^2 / 2 + C * sum(log(1 + exp(-y (w x + b))))` with y = 1 or -1, as scikit-learn's
+    `LogisticRegression` does. The bias b is not penalised. There are far fewer samples than features, so the method
+    solves for one multiplier per sample, `w = sum(a x)`, by Newton steps. At the optimum `a = C (t - p)`, where t is
+    the label, 0 or 1, and p the probability (Rasmussen and Williams 2006, section 3.4, with an additional free bias).
 
     Args:
-        features (`np.ndarray` of shape `(problems, samples, size)`).
-        labels (`np.ndarray` of bool, shape `(problems, samples)`): both kinds must occur in each problem.
-        inverse_penalty (`float`, *optional*, defaults to 1): C.
+        features (`np.ndarray` of shape `(problems, samples, size)`): the samples of each problem.
+        labels (`np.ndarray` of bool, shape `(problems, samples)`): both values must occur in each problem.
+        inverse_penalty (`float`, *optional*, defaults to 1): C, above 0.
 
     Returns:
-        weights `(problems, size)` and biases `(problems,)`, float64.
+        The weights `(problems, size)` and biases `(problems,)`, float64.
     """
     samples = torch.from_numpy(np.asarray(features, np.float64))
     targets = torch.from_numpy(np.asarray(labels, np.float64))
@@ -33,7 +33,7 @@ def fit_heads(features: np.ndarray, labels: np.ndarray, inverse_penalty: float =
     for _ in range(MAX_ITERATIONS):
         new_multipliers, new_biases = _newton_step(kernel, targets, multipliers, biases, inverse_penalty)
         step = torch.ones_like(biases)
-        for _ in range(30):  # halved where a full step would lead uphill
+        for _ in range(30):  # the step is halved where it would increase the objective
             tried = multipliers + step * (new_multipliers - multipliers), biases + step * (new_biases - biases)
             found = _objective(kernel, targets, *tried, inverse_penalty)
             uphill = found > objective + 1e-12 * objective.abs()
@@ -52,20 +52,20 @@ def fit_heads(features: np.ndarray, labels: np.ndarray, inverse_penalty: float =
 def _newton_step(
     kernel: torch.Tensor, targets: torch.Tensor, multipliers: torch.Tensor, biases: torch.Tensor, inverse_penalty: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the quadratic around the present point has its minimum: multipliers and biases."""
+    """The multipliers and biases at the minimum of the quadratic approximation around the current point."""
     values = (kernel @ multipliers.unsqueeze(2)).squeeze(2) + biases
     probabilities = torch.sigmoid(values)
     curvature = inverse_penalty * probabilities * (1 - probabilities)
     root = curvature.sqrt()
-    # I + W^1/2 K W^1/2, whose eigenvalues are at least 1 however small the curvature is.
+    # I + W^1/2 K W^1/2, whose eigenvalues are at least 1 even if the curvature is tiny.
     matrix = root.unsqueeze(2) * kernel * root.unsqueeze(1)
     matrix.diagonal(dim1=1, dim2=2).add_(1.0)
     factor = torch.linalg.cholesky(matrix)
-    # Two right-hand sides: what the multipliers are at a bias of zero, and how they change with it.
+    # Two right-hand sides: one for the multipliers at a bias of zero, one for how they change with the bias.
     sides = torch.stack([inverse_penalty * (targets - probabilities) + curvature * values, curvature], dim=2)
     inner = torch.cholesky_solve(root.unsqueeze(2) * (kernel @ sides), factor)
     at_zero, change = (sides - root.unsqueeze(2) * inner).unbind(dim=2)
-    # A free bias asks that the multipliers sum to zero.
+    # The bias is not penalised, so the multipliers must sum to zero.
     new_biases = at_zero.sum(dim=1, keepdim=True) / change.sum(dim=1, keepdim=True)
     return at_zero - new_biases * change, new_biases
 

@@ -1,9 +1,9 @@
-"""What an encoder's frozen layers give for every clip, kept on disk, so that a training step costs only what learns."""
+"""Keeps the states of an encoder's frozen layers on disk, so that a training step runs only the layers that learn."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +19,12 @@ from .data_collator import MultiTaskCollator
 from .files import written_aside
 from .multi_task_dataset import MultiTaskDataset
 
-# Part of every name: what an older version wrote is not read by a newer one.
+if TYPE_CHECKING:
+    from typing import Self
+
+# This is part of every folder's name, so that a newer version does not read the files of an older one.
 FORMAT = "float32-2"
-# All encoders of the seam give about so many.
+# All supported encoders give about this many.
 FRAMES_PER_SECOND = 50
 _STATES, _INDEX = "states.bin", "index.npz"
 
@@ -31,7 +34,7 @@ class EncodedClip(NamedTuple):
 
     Args:
         row (`int`): the clip's place in its corpus.
-        states (`np.ndarray` of shape `(frames, hidden)`): after the frozen layers, real frames only.
+        states (`np.ndarray` of shape `(frames, hidden)`): the real frames, after the frozen layers.
         pooled (`np.ndarray` of shape `(layers, hidden)`): every layer that the model uses, averaged over time.
     """
 
@@ -41,15 +44,15 @@ class EncodedClip(NamedTuple):
 
 
 class LowerStates:
-    """A [`ClipSource`] of states that are read from disk when they are asked for.
+    """A [`ClipSource`] of states that are read from disk when their clip is read.
 
     Args:
-        files (list of `Path`): of float32 states, frame after frame.
-        places (`np.ndarray` of shape `(clips, 3)`): for each clip its file, first frame, and number of frames.
-        pooled (`np.ndarray` of shape `(clips, layers, hidden)`): pooled states of every layer that the model uses.
-        layers (`int`): after how many layers the states are.
-        seconds (`np.ndarray` of shape `(clips,)`, *optional*): the lengths of the recordings; worked out from the
-            frames by default.
+        files (list of `Path`): files of float32 states, frame after frame.
+        places (`np.ndarray` of shape `(clips, 3)`): the file, the first frame and the number of frames of each clip.
+        pooled (`np.ndarray` of shape `(clips, layers, hidden)`): the pooled states of every layer that the model uses.
+        layers (`int`): the number of layers that have run.
+        seconds (`np.ndarray` of shape `(clips,)`, *optional*): the lengths of the recordings. By default they are
+            computed from the number of frames.
     """
 
     def __init__(
@@ -68,14 +71,14 @@ class LowerStates:
         self._maps: dict[int, np.memmap] = {}
 
     @classmethod
-    def open(cls, folder: Path, seconds: np.ndarray | None = None) -> "LowerStates":
-        """The states that [`write_states`] left in a folder; `seconds` as above."""
+    def open(cls, folder: Path, seconds: np.ndarray | None = None) -> "Self":
+        """Opens the states that [`write_states`] left in a folder. `seconds` is as above."""
         with np.load(folder / _INDEX) as index:
             return cls([folder / _STATES], index["places"], index["pooled"], int(index["layers"]), seconds)
 
     @classmethod
-    def join(cls, parts: list["LowerStates"]) -> "LowerStates":
-        """Several corpora's states of one encoder, one after the other."""
+    def join(cls, parts: list["LowerStates"]) -> "Self":
+        """The clips of several corpora, one corpus after the other. The states must come from one encoder."""
         files: list[Path] = []
         places = []
         for part in parts:
@@ -88,7 +91,7 @@ class LowerStates:
         return len(self.places)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """One clip's states `(frames, hidden)`."""
+        """The states of one clip, `(frames, hidden)`, float32."""
         file, first, frames = self.places[row]
         if file not in self._maps:
             hidden = self.pooled.shape[-1]
@@ -96,11 +99,14 @@ class LowerStates:
         return np.array(self._maps[file][first : first + frames])
 
     def lower_pooled(self, row: int) -> np.ndarray | None:
-        """One clip's pooled states up to these layers `(layers + 1, hidden)`; None if the model uses the last layer only."""
+        """The pooled states of one clip's lower layers, `(layers + 1, hidden)`.
+
+        None if the model only uses the last layer.
+        """
         return self.pooled[row, : self.layers + 1] if self.pooled.shape[1] > 1 else None
 
     def read(self, row: int, epoch: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """One clip's states and pooled states."""
+        """The states and the pooled states of one clip."""
         return self[row], self.lower_pooled(row)
 
     def collate(
@@ -116,7 +122,7 @@ class LowerStates:
         return batch
 
     def __getstate__(self) -> dict:
-        # A worker opens the files for itself; otherwise what they hold would be sent to it.
+        # Each worker opens the files itself; otherwise their content would be sent to it.
         return self.__dict__ | {"_maps": {}}
 
 
@@ -128,26 +134,26 @@ def encode_lower_layers(
     max_gigabytes: float = 20.0,
     settings: PassSettings | None = None,
 ) -> MultiTaskDataset:
-    """The same clips after one pass of the encoder, to train what stands above its frozen layers on.
+    """Runs the encoder's frozen layers once over all clips, so that only the layers above them run in training.
 
-    The frozen layers then run without dropout or SpecAugment, and a clip that is cropped is cropped only once. The states
-    are kept on disk under a name made of all that they depend on, so that another run with the same encoder and clips
-    reads them. At 50 frames a second and a width of 512, one hour of audio takes 0.37 GB.
+    The frozen layers then run without dropout or SpecAugment, and a clip is cropped only once. The states are kept on
+    disk under a name made of all that they depend on, so that another run with the same encoder and clips reads them.
+    At 50 frames per second and a width of 512, one hour of audio takes 0.37 GB.
 
     Args:
-        model ([`ModelWithEncoder`]): part of whose encoder is frozen.
+        model ([`ModelWithEncoder`]): a model with some of its encoder's layers frozen.
         dataset ([`MultiTaskDataset`]): of [`Recordings`].
-        feature_extractor: of the model.
-        cache_dir (`str` or `Path`): where states are kept; made if it is not there.
+        feature_extractor: the feature extractor of the model.
+        cache_dir (`str` or `Path`): where states are kept. It is made if it does not exist.
         max_gigabytes (`float`, *optional*, defaults to 20): the most that the states of this dataset may take.
-        settings ([`PassSettings`], *optional*): of the pass.
+        settings ([`PassSettings`], *optional*): of the pass over the clips.
 
     Returns:
-        [`MultiTaskDataset`]: whose source is [`LowerStates`].
+        [`MultiTaskDataset`]: the same clips and labels, with [`LowerStates`] as its source.
 
     Raises:
-        ConfigError: if the clips are augmented, nothing or everything of the encoder is frozen, or the states would take
-            too much room.
+        ConfigError: if the clips are augmented, nothing or everything of the encoder is frozen, its layers cannot run
+            alone, or the states would take too much room.
     """
     settings = settings or PassSettings()
     recordings = dataset.source
@@ -157,6 +163,11 @@ def encode_lower_layers(
         found = "all layers learn" if lower is None else "no layer learns"
         raise ConfigError(
             f"{found}: cache_lower_layers needs trainable_encoder_layers between 1 and {len(model.encoder.layers)}"
+        )
+    if not model.encoder.layers_run_alone:
+        raise ConfigError(
+            f"the upper layers of {model.encoder.model.config.model_type} cannot run without the lower ones: turn "
+            "cache_lower_layers off"
         )
     shared = recordings.with_shared_crops()
     folder = states_folder(Path(cache_dir), _states_identity(model, shared, lower, feature_extractor, settings.dtype))
@@ -170,7 +181,7 @@ def encode_lower_layers(
 def _states_identity(
     model: ModelWithEncoder, recordings: Recordings, lower: int, feature_extractor: Any, dtype: torch.dtype
 ) -> Iterator[bytes]:
-    """All that states depend on."""
+    """All that the states depend on."""
     settings = [lower, model.pools_every_layer, str(dtype), len(recordings)]
     yield repr(settings).encode() + feature_extractor.to_json_string().encode()
     for name, value in sorted(model.encoder.state_dict().items()):
@@ -200,7 +211,12 @@ def _encode_clips(
 
 
 def states_folder(cache_dir: Path, identity: Iterable[bytes]) -> Path:
-    """The folder of states, named by a digest of all that they depend on, so that they can never be stale."""
+    """The folder for states, named by a digest of all that they depend on, so that it never holds outdated states.
+
+    Args:
+        cache_dir (`Path`): where states are kept.
+        identity (iterable of `bytes`): all that the states depend on, in parts.
+    """
     digest = hashlib.blake2b(FORMAT.encode(), digest_size=16)
     for part in identity:
         digest.update(hashlib.blake2b(part, digest_size=16).digest())
@@ -208,15 +224,15 @@ def states_folder(cache_dir: Path, identity: Iterable[bytes]) -> Path:
 
 
 def write_states(folder: Path, clips: Iterable[EncodedClip], count: int, layers: int) -> None:
-    """Writes the states of a corpus aside and puts them in place when they are whole.
+    """Writes the states of a corpus to a folder, which exists only when they are complete.
 
-    Two runs may do so at once: the states of the first stay, and both are equal.
+    Two runs may do so at once. The states of the first one stay, because both are equal.
 
     Args:
         folder (`Path`): from [`states_folder`].
         clips (iterable of [`EncodedClip`]): every clip once, in any order.
-        count (`int`): how many there are.
-        layers (`int`): after how many layers the states are.
+        count (`int`): the number of clips.
+        layers (`int`): the number of layers that have run.
     """
     with written_aside(folder) as part:
         part.mkdir()
@@ -233,10 +249,15 @@ def write_states(folder: Path, clips: Iterable[EncodedClip], count: int, layers:
 
 
 def check_room(cache_dir: Path, seconds: float, hidden_size: int, max_gigabytes: float) -> None:
-    """Raises [`ConfigError`] if the states of so many seconds of audio would take more room than they may."""
-    needed = FRAMES_PER_SECOND * seconds * hidden_size * 4 / 1e9
+    """Raises [`ConfigError`] if the states of this many seconds of audio would take more room than `max_gigabytes`."""
+    needed = states_gigabytes(seconds, hidden_size)
     if needed > max_gigabytes:
         raise ConfigError(
             f"the states of {seconds / 3600:.1f} hours would take {needed:.1f} GB in {cache_dir}, more than "
             f"cache_gigabytes of {max_gigabytes:g}: raise it, or turn cache_lower_layers off"
         )
+
+
+def states_gigabytes(seconds: float, hidden_size: int) -> float:
+    """How much room the states of this many seconds of audio take on disk, in gigabytes."""
+    return FRAMES_PER_SECOND * seconds * hidden_size * 4 / 1e9

@@ -1,4 +1,4 @@
-"""What the multi-task trainer can be told, beyond the Trainer's own arguments."""
+"""The arguments of the multi-task trainer: those of the Trainer, and its own."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,55 +16,62 @@ class MultiTaskTrainingArguments(TrainingArguments):
     """[`TrainingArguments`] with one-task batches, a budget of audio and a learning rate for the encoder.
 
     Raises:
-        ConfigError: if two settings contradict each other.
+        ConfigError: if a setting is out of its range or contradicts another.
     """
 
     task_batching: str = field(
         default="proportional",
         metadata={
-            "help": "How the task of a batch is chosen: proportional (every clip and task once an epoch), round_robin, "
-            "or uniform (as many batches as that, each task as often as the others); or all_tasks: a batch serves every "
-            "task that its clips have labels of.",
+            "help": "How the task of a batch is chosen: proportional (every clip of every task once per epoch), "
+            "round_robin (the tasks take turns), uniform (drawn at random, all tasks equally likely), or all_tasks (no "
+            "task is chosen: a batch serves every task that its clips have labels of).",
             "choices": list(TASK_BATCHING),
         },
     )
     task_batch_sizes: dict | str | None = field(
         default=None,
         metadata={
-            "help": "Batch size per task and process, such as {age: 16}; per_device_train_batch_size for the rest."
+            "help": "Batch size per process for some tasks, such as {age: 16}. The other tasks have "
+            "per_device_train_batch_size."
         },
     )
     length_buckets: bool = field(
-        default=True, metadata={"help": "Put clips of about one length into a batch, so that little is padded."}
+        default=True, metadata={"help": "Put clips of about one length into a batch, so that there is little padding."}
     )
     max_batch_seconds: float | None = field(
         default=None,
-        metadata={"help": "At most so many seconds of audio a batch and process, padding counted. Bounds the memory."},
+        metadata={
+            "help": "The most seconds of audio in a batch, per process and with padding. This limits the memory needed."
+        },
     )
     encoder_learning_rate: float | None = field(
-        default=None, metadata={"help": "Learning rate of the encoder, where it differs from the rest's."}
+        default=None, metadata={"help": "Learning rate of the encoder; by default that of the other layers."}
     )
     trainable_encoder_layers: int | None = field(
         default=None,
         metadata={
-            "help": "Freeze the encoder but for so many of its top layers; 0 freezes all, unset freezes nothing."
+            "help": "Freeze the encoder except for this many of its top layers: 0 freezes all of it. By default "
+            "nothing is frozen."
         },
     )
     early_stopping_patience: int | None = field(
         default=None,
-        metadata={"help": "Stop after so many evaluations without a better metric_for_best_model; unset never stops."},
+        metadata={
+            "help": "Stop after this many evaluations without a better metric_for_best_model. By default training does "
+            "not stop early."
+        },
     )
     remove_unused_columns: bool = field(
-        default=False, metadata={"help": "Not used: the collator picks what is needed."}
+        default=False, metadata={"help": "Not used: the collator chooses what a model needs."}
     )
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "Not used: a loss that is not finite is an error."}
     )
     ddp_find_unused_parameters: bool | None = field(
-        default=True, metadata={"help": "A batch of one task leaves the other tasks' heads without a gradient."}
+        default=True, metadata={"help": "Needed, because a batch of one task gives the other tasks' heads no gradient."}
     )
     restore_callback_states_from_checkpoint: bool = field(
-        default=True, metadata={"help": "Go on with the patience that is left when resuming."}
+        default=True, metadata={"help": "Continue with the remaining patience when resuming."}
     )
 
     def __post_init__(self) -> None:
@@ -79,18 +86,19 @@ class MultiTaskTrainingArguments(TrainingArguments):
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} is {value!r}: give a number above 0, or leave it out")
         if self.task_batching == "all_tasks" and self.task_batch_sizes:
-            raise ConfigError("task_batch_sizes has no place with all_tasks: use per_device_train_batch_size")
+            raise ConfigError("task_batch_sizes cannot be used with all_tasks: use per_device_train_batch_size")
         if self.train_sampling_strategy != "random":
             raise ConfigError(
-                f"train_sampling_strategy {self.train_sampling_strategy!r} does not go with one-task batches: "
-                "leave it out and use task_batching and length_buckets"
+                f"train_sampling_strategy {self.train_sampling_strategy!r} cannot be used with one-task batches: leave "
+                "it out and use task_batching and length_buckets"
             )
         if self.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             raise ConfigError(
-                f"hub_strategy {self.hub_strategy.value!r} would push optimizer states, which are pickles: use every_save or "
-                "end; from the Hub one goes on from the weights, an exact resume is local"
+                f"hub_strategy {self.hub_strategy.value!r} would push optimizer states, which are pickles: use "
+                "every_save or end. From the Hub you can continue from the weights; an exact resume needs the local "
+                "checkpoint"
             )
         if self.early_stopping_patience is not None and self.metric_for_best_model is None:
-            raise ConfigError("early_stopping_patience needs metric_for_best_model: name one, such as emotion_ccc")
+            raise ConfigError("early_stopping_patience needs metric_for_best_model: give one, such as emotion_ccc")
         if self.early_stopping_patience is not None and str(self.eval_strategy) in ("no", "IntervalStrategy.NO"):
             raise ConfigError("early_stopping_patience needs evaluations: set eval_strategy to steps or epoch")

@@ -1,10 +1,13 @@
-"""The trainer's view of a corpus: clips from a source, and the labels of every task as arrays."""
+"""A corpus as the trainer uses it: clips from a source, and the labels of every task as arrays."""
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.compute
 import torch
 from datasets import Audio, ClassLabel, Dataset
 
@@ -18,23 +21,24 @@ from .sampler import ClipDraw
 
 
 class MultiTaskDataset(torch.utils.data.Dataset):
-    """Clips with the labels of any number of tasks, each of which may be unknown for any clip.
+    """Clips with the labels of any number of tasks. Any label of any clip may be unknown.
 
-    `source` is where the clips come from: [`Recordings`] at first.
+    `source` is where the clips come from: [`Recordings`] at first. `speakers` has the speaker of each clip where the
+    corpus has a column `speaker`, and `files` the name of each file.
 
     Args:
         corpus (`datasets.Dataset`): with an `Audio(decode=False)` column, or a column `path` of file names. Intensities
-            are one column per label; a scalar or a class is the column that has the task's name. None, NaN and an empty
-            string mean unknown.
+            have one column per label. Scalars and classes have one column with the task's name. None, NaN and an empty
+            string mean that a label is unknown.
         tasks (list of [`Task`]): which labels to read.
-        load (`Callable`, *optional*): as in [`Recordings`], like the other arguments.
+        load (`Callable`, *optional*): as in [`Recordings`], like the arguments below.
         sampling_rate (`int`, *optional*, defaults to 16000): in hertz.
         max_seconds (`float`, *optional*): longer clips are cropped to this length.
-        seed (`int`, *optional*, defaults to 0): of the crops and the augmentation.
-        augmentation (`Callable`, *optional*): changes every drawn clip.
+        seed (`int`, *optional*, defaults to 0): the seed of the crops and the augmentation.
+        augmentation (`Callable`, *optional*): changes every clip that is read.
 
     Raises:
-        CorpusError: if a column is missing or holds a label that its task does not know.
+        CorpusError: if a column is missing, or holds a value that its task does not allow.
     """
 
     def __init__(
@@ -48,6 +52,9 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         augmentation: Augmentation | None = None,
     ) -> None:
         clips = corpus.select_columns([audio_column(corpus)]).with_format(None)
+        columns = corpus.column_names
+        self.speakers: list[str | None] | None = list(corpus["speaker"]) if "speaker" in columns else None
+        self.files = _file_names(clips)
         self.source: ClipSource = Recordings(clips, load, sampling_rate, max_seconds, seed, augmentation)
         self.tasks = list(tasks)
         self.labels = {task.name: read_labels(corpus, task) for task in tasks}
@@ -65,7 +72,7 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         return {"draw": draw, "labels": labels, "clip": self.source.read(draw.index, draw.epoch)}
 
     def labelled_clips(self, task: str) -> np.ndarray:
-        """The rows with at least one known label for a task, in order."""
+        """The rows with at least one known label of a task, in ascending order."""
         return np.flatnonzero(partly_known(self.labels[task]))
 
     def with_source(self, source: ClipSource) -> "MultiTaskDataset":
@@ -79,26 +86,37 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         return other
 
     def with_shuffled_labels(self, seed: int) -> "MultiTaskDataset":
-        """The same clips with their labels dealt out at random, for a control."""
+        """The same clips with their labels in a random order, as a control: the labels of a clip stay together."""
         order = np.random.default_rng(seed).permutation(len(self))
         other = copy.copy(self)
         other.labels = {task: labels[order] for task, labels in self.labels.items()}
         return other
 
     def skip_unreadable(self) -> tuple["MultiTaskDataset", list[str]]:
-        """The clips that can be decoded, and one message for each that cannot. Decodes every clip."""
+        """Decodes every clip, and returns the clips that can be decoded and one message for each of the others."""
         faults = [self.source.check(row) for row in range(len(self))]
         readable = [row for row, fault in enumerate(faults) if fault is None]
         other = self.with_source(self.source.select(readable))
         other.labels = {task: labels[readable] for task, labels in self.labels.items()}
+        other.files = [self.files[row] for row in readable]
+        other.speakers = self.speakers and [self.speakers[row] for row in readable]
         return other, [fault for fault in faults if fault is not None]
+
+
+def _file_names(clips: Dataset) -> list[str]:
+    """The names of the recordings' files without their folders, empty for bytes without a name."""
+    # As Arrow, whose columns are not copied: the bytes of a corpus may fill the memory.
+    column = clips.with_format("arrow")[:].column(0)
+    if pyarrow.types.is_struct(column.type):
+        column = pyarrow.compute.struct_field(column, "path")
+    return [Path(path).name if path else "" for path in column.to_pylist()]
 
 
 def audio_column(corpus: Dataset) -> str:
     """The name of the column that holds the recordings: the one of type `Audio`, otherwise `path`.
 
     Raises:
-        CorpusError: if there is none, or more than one.
+        CorpusError: if there is no such column, or more than one.
     """
     found = [name for name, feature in corpus.features.items() if isinstance(feature, Audio)]
     if len(found) > 1:

@@ -1,4 +1,4 @@
-"""A Trainer for models with several tasks: one-task batches, the loss of each term, each clip encoded once to evaluate."""
+"""A Trainer for models with several tasks: one-task batches, logs of each term of the loss, and scores per task."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from paravox.modeling.errors import ConfigError, TrainingError
@@ -18,6 +18,7 @@ from .data_collator import MultiTaskCollator
 from .gathering import gather_batch
 from .multi_task_arguments import MultiTaskTrainingArguments
 from .multi_task_dataset import MultiTaskDataset
+from .progress import ProgressLine
 from .publishing import PublishingTrainer
 from .sampler import AllTasksBatchSampler, EvaluationBatchSampler, OneTaskBatchSampler
 from .scoring import metric_names, score_split
@@ -26,27 +27,30 @@ from .scoring import metric_names, score_split
 class MultiTaskTrainer(PublishingTrainer):
     """Trains a model whose config lists `tasks`, on batches of one task each.
 
-    The model is called with a batch's inputs, its `task` and the `labels` of that task, and gives `loss` and
-    `loss_terms`; without labels it gives `logits` and `predictions` for every task. A model with a method
-    `task_loss(task, logits, labels)` says by it what a task's loss over a whole split is.
+    In training, the model is called with the inputs of a batch, its `task` and the `labels` of that task, and returns
+    `loss` and `loss_terms`. Without labels it returns `logits` and `predictions` for every task. If a model has a
+    method `task_loss(task, logits, labels)`, it computes the loss of a task over a whole split.
 
-    What is logged: `loss/<task>/<term>`, the mean since the last log, for every term the model reports. `evaluate()`
-    encodes each clip once for all its tasks and scores the whole split: `eval_<task>_<metric>`, `eval_<task>_loss`,
-    `eval_loss` (the mean of the tasks') and, where there is one task of each kind, `eval_s_mtl`.
+    The trainer logs `loss/<task>/<term>`, the mean since the last log, for every term that the model reports.
+    `evaluate()` encodes each clip once for all its tasks and scores the whole split: `eval_<task>_<metric>`,
+    `eval_<task>_loss`, `eval_loss` (the mean of the tasks' losses) and, where there is exactly one task of each kind,
+    `eval_s_mtl`.
 
     Args:
-        model ([`PreTrainedModel`]): as above.
-        args ([`MultiTaskTrainingArguments`]).
-        feature_extractor: turns clips into the model's inputs; saved with every checkpoint.
-        train_dataset ([`MultiTaskDataset`], *optional*).
-        eval_dataset ([`MultiTaskDataset`] or a `dict` of them, *optional*).
-        kwargs: what else a `Trainer` takes.
+        model ([`PreTrainedModel`]): as described above.
+        args ([`MultiTaskTrainingArguments`]): the settings of the run.
+        feature_extractor: turns clips into the model's inputs, and is saved with every checkpoint.
+        train_dataset ([`MultiTaskDataset`], *optional*): the clips to train on.
+        eval_dataset ([`MultiTaskDataset`] or a `dict` of them, *optional*): the clips to evaluate on.
+        kwargs: further arguments of `Trainer`.
 
     Raises:
-        ConfigError: if a setting names a task or a metric that the model does not have, or one process sees several GPUs.
+        ConfigError: if a setting names a task or a metric that the model does not have, or if this process sees several
+            GPUs.
     """
 
-    # A batch's loss is a mean: micro-batches are averaged over an accumulation window.
+    args: MultiTaskTrainingArguments
+    # The loss of a batch is a mean, so the micro-batches of an accumulation window are averaged.
     loss_is_scaled_for_ga = False
 
     def __init__(
@@ -75,11 +79,15 @@ class MultiTaskTrainer(PublishingTrainer):
             processing_class=feature_extractor,
             **kwargs,
         )
+        # The Trainer's own show every log entry as a dictionary, between broken lines of progress.
+        self.remove_callback(ProgressCallback)
+        self.remove_callback(PrinterCallback)
+        self.add_callback(ProgressLine(show_bar=not args.disable_tqdm))
         if args.early_stopping_patience is not None:
             self.add_callback(EarlyStopping(args.early_stopping_patience))
 
     def train_batch_sampler(self) -> OneTaskBatchSampler:
-        """The sampler of training batches, before its batches are dealt to the processes."""
+        """The sampler of training batches, before its batches are distributed to the processes."""
         args, dataset = self.args, self.train_dataset
         settings = {
             "length_buckets": args.length_buckets,
@@ -101,12 +109,13 @@ class MultiTaskTrainer(PublishingTrainer):
         return self._dataloader(self.train_dataset, self._sampler)
 
     def _run_epoch(self, *, epoch: int, **settings: Any) -> None:
-        # The Trainer would take one more step where it goes on from the last checkpoint of a run.
+        # When it resumes from the last checkpoint of a run, the Trainer would take one more step.
         over = self.state.global_step >= self.state.max_steps or self._lost_patience()
         if settings["resume_from_checkpoint"] is not None and over:
             self.control.should_training_stop = True
             return
-        # Where several processes go on in mid-epoch, the Trainer does not reach the sampler through its two wrappers.
+        # When several processes resume within an epoch, the Trainer does not reach the sampler through its two
+        # wrappers.
         self._sampler.set_epoch(epoch)
         super()._run_epoch(epoch=epoch, **settings)
 
@@ -119,7 +128,7 @@ class MultiTaskTrainer(PublishingTrainer):
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        # What is written next says that the checkpoint is whole: not before every process has left its state.
+        # The file that is written next marks the checkpoint as complete, so every process must have saved its state.
         self.accelerator.wait_for_everyone()
 
     def get_eval_dataloader(self, eval_dataset: MultiTaskDataset | str | None = None) -> DataLoader:
@@ -127,7 +136,7 @@ class MultiTaskTrainer(PublishingTrainer):
             eval_dataset = self.eval_dataset[eval_dataset]
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         args = self.args
-        # A batch size per process, so that the number of processes does not change what is padded with what.
+        # Batches do not depend on the number of processes, so that the padding of a clip does not either.
         sampler = EvaluationBatchSampler(
             dataset.seconds, args.per_device_eval_batch_size, args.max_batch_seconds, processes=args.world_size
         )
@@ -172,7 +181,7 @@ class MultiTaskTrainer(PublishingTrainer):
             task = repr(inputs["task"]) if "task" in inputs else ", ".join(map(repr, inputs["labels"]))
             raise TrainingError(
                 f"the loss of task {task} is {output.loss.item()} at step {self.state.global_step + 1}, clips "
-                f"{inputs['index'].tolist()}: lower the learning rate, or look at these clips and their labels"
+                f"{inputs['index'].tolist()}: lower the learning rate, or check these clips and their labels"
             )
         for name, value in self.logged_values(output, inputs.get("task")).items():
             self._sums[name] = self._sums.get(name, 0) + value.detach()
@@ -180,7 +189,12 @@ class MultiTaskTrainer(PublishingTrainer):
         return (output.loss, output) if return_outputs else output.loss
 
     def logged_values(self, output: Any, task: str | None) -> dict[str, torch.Tensor]:
-        """What of a training batch goes into the logs, as means since the last log: `loss/<task>/<term>`."""
+        """The values of a training batch that are logged, as means since the last log: `loss/<task>/<term>`.
+
+        Args:
+            output: of the model.
+            task (`str`, *optional*): the task of the batch; None for a batch of all tasks.
+        """
         prefix = f"loss/{task}" if task is not None else "loss"
         return {f"{prefix}/{term}": value for term, value in output.loss_terms.items()}
 
@@ -201,7 +215,7 @@ class MultiTaskTrainer(PublishingTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Scores a split by the joint pass of every task; predictions come in the order of the dataset's rows."""
+        """Scores the predictions of a split, which are returned in the order of the dataset's rows."""
         dataset = dataloader.dataset
         outputs = self.run_clips(dataloader, lambda model, inputs: _flat_outputs(model(**inputs)))
         logits = {task: outputs[f"logits/{task}"] for task in self.tasks}
@@ -214,17 +228,18 @@ class MultiTaskTrainer(PublishingTrainer):
         )
 
     def run_clips(self, dataloader: DataLoader, step: Step) -> dict[str, np.ndarray]:
-        """Runs the model once over every clip, shared out to the processes of the run.
+        """Runs the model once over every clip, on all processes of the run.
 
         Args:
             dataloader (`DataLoader`): from [`~MultiTaskTrainer.get_eval_dataloader`].
-            step ([`Step`]): takes the model and the inputs of a batch.
+            step ([`Step`]): gets the model and the inputs of a batch.
 
         Returns:
             `dict` of `np.ndarray`, each `(clips, ...)` in the order of the dataset's rows.
         """
         settings = PassSettings.from_arguments(self.args)
-        # Not wrapped for data parallelism: nothing is learned here, and the results are gathered batch by batch.
+        # The model without its wrapper for data parallelism: nothing is learned here, and results are gathered per
+        # batch.
         model = self.accelerator.unwrap_model(self.model)
         self.callback_handler.eval_dataloader = dataloader
         batches = run_batches(model, dataloader, step, settings.device, settings.dtype, self._gather_rows)
@@ -241,7 +256,7 @@ class MultiTaskTrainer(PublishingTrainer):
 
 
 class EarlyStopping(EarlyStoppingCallback):
-    """Goes on with the counter of a checkpoint, but with the patience of the arguments."""
+    """Early stopping that resumes with the counter of the checkpoint and the patience of the arguments."""
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
         super().on_train_begin(args, state, control, **kwargs)
@@ -255,24 +270,26 @@ def _flat_outputs(output: Any) -> dict[str, torch.Tensor]:
 
 
 def check_devices(args: MultiTaskTrainingArguments) -> None:
-    """Raises [`ConfigError`] where the Trainer would split each batch over several GPUs within one process.
+    """Raises [`ConfigError`] if the Trainer would split each batch over several GPUs within one process.
 
-    The parts' losses would be averaged, which is not the loss of the batch: CCC is no mean over clips.
+    It would average the losses of the parts, which is not the loss of the batch, because CCC is not a mean over clips.
     """
     if args.n_gpu > 1:
         raise ConfigError(
-            f"this process sees {args.n_gpu} GPUs: start one process for each with accelerate launch, or show it one with "
-            "CUDA_VISIBLE_DEVICES=0"
+            f"this process sees {args.n_gpu} GPUs: start one process for each with accelerate launch, or show it only "
+            "one with CUDA_VISIBLE_DEVICES=0"
         )
 
 
 def check_task_names(tasks: dict[str, Task], args: MultiTaskTrainingArguments) -> None:
-    strange = [task for task in args.task_batch_sizes or {} if task not in tasks]
-    if strange:
-        raise ConfigError(f"task_batch_sizes names {strange[0]!r}: the tasks are {', '.join(tasks)}")
+    """Raises [`ConfigError`] if `task_batch_sizes` names a task that the model does not have."""
+    unknown = [task for task in args.task_batch_sizes or {} if task not in tasks]
+    if unknown:
+        raise ConfigError(f"task_batch_sizes names {unknown[0]!r}: the tasks are {', '.join(tasks)}")
 
 
 def check_metric_name(tasks: dict[str, Task], args: MultiTaskTrainingArguments, eval_dataset: Any) -> None:
+    """Raises [`ConfigError`] if `metric_for_best_model` is not one of the scores that an evaluation gives."""
     if args.metric_for_best_model is None:
         return
     names = metric_names(list(tasks.values()))

@@ -14,8 +14,8 @@ class PreFinetuningTrainingArguments(MultiTaskTrainingArguments):
     task_batching: str = field(
         default="uniform",
         metadata={
-            "help": "How the corpus of a batch is chosen: uniform (drawn at random, each as often as the others), "
-            "proportional (every clip once an epoch), or round_robin.",
+            "help": "How the corpus of a batch is chosen: uniform (drawn at random, all corpora equally likely), "
+            "proportional (every clip once per epoch), or round_robin (the corpora take turns).",
             "choices": list(ONE_TASK_BATCHING),
         },
     )
@@ -24,7 +24,7 @@ class PreFinetuningTrainingArguments(MultiTaskTrainingArguments):
 class PreFinetuningTrainer(MultiTaskTrainer):
     """Trains a [`Wav2Vec2ForPreFinetuning`] or [`EncoderForPreFinetuning`] on batches of one corpus each.
 
-    It knows nothing of how the losses are scaled: the model does that. `eval_loss` is the mean of the corpora's scaled
-    losses over the whole split, which the paper's early stopping watches; `eval_<corpus>_loss` and `eval_<corpus>_uar`
-    stand beside it. Arguments as in [`MultiTaskTrainer`].
+    The model scales the losses; the trainer does not know how. `eval_loss` is the mean of the corpora's scaled losses
+    over the whole split, which the paper's early stopping watches. `eval_<corpus>_loss` and `eval_<corpus>_uar` are
+    reported beside it. The arguments are as in [`MultiTaskTrainer`].
     """

@@ -1,4 +1,4 @@
-"""What of a run goes to the Hub: the model, its feature extractor, their code and the card, and nothing else."""
+"""Publishes the model of a run on the Hub: the model, its feature extractor, their code and the card, nothing else."""
 
 import logging
 import re
@@ -19,10 +19,10 @@ from paravox.modeling.errors import CheckpointError, ConfigError
 
 logger = logging.getLogger(__name__)
 
-# Where a run leaves what others may use, and what is pushed.
+# The folder of a run with its model, which is what is pushed.
 MODEL_FOLDER = "model"
-# Of a checkpoint neither the optimizer's nor the random states, which only a local resume needs, nor
-# training_args.bin: they are pickles, which run code where they are opened.
+# The optimizer's state, the random states and training_args.bin of a checkpoint are left out. Only a local resume needs
+# them, and they are pickles, which can run code when they are opened.
 PUBLISHED_FILES = (
     "README.md",
     "config.json",
@@ -42,13 +42,18 @@ _PRIVATE = {
 
 
 class PublishingTrainer(Trainer):
-    """A Trainer that pushes `output_dir/model/`, which holds what a user of the model needs; to be derived from.
+    """The base class of trainers that push `output_dir/model/`, which holds what a user of the model needs.
 
-    With `push_to_hub`, every save is pushed in the background, and `push_to_hub()` pushes the model as it is then. A callback's
-    `on_push_begin` may write the card there.
+    With the argument `push_to_hub`, every save is pushed in the background. The method `push_to_hub()` pushes the
+    current model. The `on_push_begin` of a callback may write the card before each push.
     """
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Makes the repository, and its branch if the arguments name one.
+
+        Raises:
+            ConfigError: if the Hub refuses or cannot be reached.
+        """
         repo_id = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
         with plain_hub_errors(repo_id):
             super().init_hf_repo(token, private)
@@ -72,7 +77,7 @@ class PublishingTrainer(Trainer):
             ConfigError: if the Hub refuses or cannot be reached, or a field of the stock card is given.
         """
         if card:
-            raise ConfigError(f"{next(iter(card))!r} has no place here: a callback's on_push_begin writes the card")
+            raise ConfigError(f"{next(iter(card))!r} cannot be given here: a callback's on_push_begin writes the card")
         if self.hub_model_id is None:
             self.init_hf_repo(token=token, private=private)
         if not self.is_world_process_zero():
@@ -93,7 +98,7 @@ class PublishingTrainer(Trainer):
         self._finish_current_push()
         folder = Path(args.output_dir) / MODEL_FOLDER
         folder.mkdir(exist_ok=True)
-        # A copy, because a checkpoint may be removed before its push is over.
+        # The files are copied, because a checkpoint may be removed before its push is finished.
         for pattern in PUBLISHED_FILES:
             for file in Path(checkpoint_folder).glob(pattern):
                 shutil.copy(file, folder / file.name)
@@ -117,7 +122,7 @@ class PublishingTrainer(Trainer):
         pushed = getattr(self, "push_in_progress", None)
         for job in pushed.jobs if pushed is not None else ():
             if job.exception() is not None:
-                # No reason to lose the training: a later push has all that this one had.
+                # Training goes on, because a later push includes all that this one would have.
                 logger.warning("a push to %s failed: %s", self.hub_model_id, job.exception())
         self.push_in_progress = None
 
@@ -130,19 +135,22 @@ def publish_folder(
     token: str | None = None,
     commit_message: str = "Upload model",
 ) -> CommitInfo:
-    """Uploads a saved model in one commit, so that no revision is ever half there.
+    """Uploads a saved model in one commit, so that every revision is complete.
 
     Args:
-        folder (`str` or `Path`): what `save_pretrained` wrote, or `train.py` in `model/`.
-        repo_id (`str`): `name` or `owner/name`; made where it does not exist.
-        private (`bool`, *optional*): of a repository that is made.
-        revision (`str`, *optional*): the branch, made where it does not exist; `main` by default.
-        token (`str`, *optional*): the one that was logged in with by default.
-        commit_message (`str`, *optional*).
+        folder (`str` or `Path`): a folder that `save_pretrained` wrote, or the folder `model/` of a run.
+        repo_id (`str`): `name` or `owner/name`. The repository is made if it does not exist.
+        private (`bool`, *optional*): whether a new repository is private.
+        revision (`str`, *optional*): the branch, `main` by default. It is made if it does not exist.
+        token (`str`, *optional*): by default the token that you are logged in with.
+        commit_message (`str`, *optional*, defaults to `"Upload model"`).
+
+    Returns:
+        [`CommitInfo`]: with the address of the repository and the commit.
 
     Raises:
         CheckpointError: if the folder holds no model.
-        ConfigError: if it holds what must not be published, or the Hub refuses.
+        ConfigError: if the folder holds something that must not be published, or the Hub refuses or cannot be reached.
     """
     check_publishable(Path(folder))
     api = HfApi(token=token)
@@ -154,7 +162,11 @@ def publish_folder(
 
 
 def publish_run(folder: Path, args: TrainingArguments) -> None:
-    """Pushes the finished model of a run, with its card, as the run's arguments say; prints where.
+    """Pushes the finished model of a run with its card, and prints its address.
+
+    Args:
+        folder (`Path`): the folder of the model.
+        args (`TrainingArguments`): of the run; `hub_model_id` and others say where to push.
 
     Raises:
         ConfigError: as [`publish_folder`].
@@ -167,11 +179,11 @@ def publish_run(folder: Path, args: TrainingArguments) -> None:
 
 
 def check_publishable(folder: Path) -> None:
-    """Looks through every file of a folder that is to be published.
+    """Checks every file of a folder that is to be published.
 
     Raises:
-        CheckpointError: if it holds no model.
-        ConfigError: if a file does not belong to a model, or has a path of this machine or a token in it.
+        CheckpointError: if the folder holds no model.
+        ConfigError: if a file does not belong to a model, or contains a path of this machine or a token.
     """
     for name in ("config.json", "preprocessor_config.json"):
         if not (folder / name).is_file():
@@ -180,11 +192,11 @@ def check_publishable(folder: Path) -> None:
         raise CheckpointError(f"{folder} has no *.safetensors, which holds the weights: save the model again")
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     files = [file for file in files if not {".cache", "__pycache__"} & set(file.parts)]
-    strange = [file for file in files if not any(fnmatch(str(file), pattern) for pattern in PUBLISHED_FILES)]
-    if strange:
+    unknown = [file for file in files if not any(fnmatch(str(file), pattern) for pattern in PUBLISHED_FILES)]
+    if unknown:
         raise ConfigError(
-            f"{folder} holds {len(strange)} files that are no part of a model "
-            f"({', '.join(map(str, strange[:3]))}): publish a folder with the model alone, such as model/"
+            f"{folder} holds {len(unknown)} files that are not part of a model "
+            f"({', '.join(map(str, unknown[:3]))}): publish a folder that only holds the model, such as model/"
         )
     for file in files:
         if file.suffix in _TEXT:
@@ -205,24 +217,27 @@ def _check_text(file: Path) -> None:
 
 @contextmanager
 def plain_hub_errors(repo_id: str) -> Iterator[None]:
-    """Turns what the Hub answers into one sentence.
+    """Turns errors of the Hub into one sentence.
+
+    Args:
+        repo_id (`str`): the repository, for the messages.
 
     Raises:
-        ConfigError: if the Hub refuses, cannot be reached, or the name cannot be one.
+        ConfigError: if the Hub refuses or cannot be reached, or the name of the repository is not valid.
     """
     try:
         yield
     except HFValidationError as error:
-        raise ConfigError(f"{repo_id!r} cannot be a name on the Hub ({error}): use name or owner/name") from error
+        raise ConfigError(f"{repo_id!r} is not a valid name on the Hub ({error}): use name or owner/name") from error
     except HfHubHTTPError as error:
         reason = (error.server_message or str(error)).strip().splitlines()[0]
         raise ConfigError(
-            f"the Hub refused to write to {repo_id!r} ({error.response.status_code}: {reason}): check the name, and log "
-            "in by `hf auth login` with a token that may write there"
+            f"the Hub refused to write to {repo_id!r} ({error.response.status_code}: {reason}): check the name, and "
+            "log in by `hf auth login` with a token that may write there"
         ) from error
     except (HTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(
             f"the Hub cannot be reached to write to {repo_id!r} ({reason}): check the network and HF_HUB_OFFLINE, and "
-            "try again; nothing of it is visible there until it is whole"
+            "try again. A push becomes visible only when it is complete"
         ) from error

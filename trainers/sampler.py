@@ -1,4 +1,4 @@
-"""Batches of one task each, of clips of about one length, the same on every run with the same seed."""
+"""Draws batches of one task each, with clips of about one length, the same in every run with the same seed."""
 
 from collections.abc import Iterator
 from itertools import cycle
@@ -9,26 +9,27 @@ import torch
 
 from paravox.modeling.errors import ConfigError
 
-# The task of a draw whose batch serves every task that its clips have labels of.
+# The task of a draw if its batch serves every task that its clips have labels of.
 ALL_TASKS = "*"
 ONE_TASK_BATCHING = ("proportional", "round_robin", "uniform")
 TASK_BATCHING = (*ONE_TASK_BATCHING, "all_tasks")
-# Within a bucket clips are shuffled: more batches a bucket mix better, fewer pad less.
+# Clips are shuffled within a bucket: with more batches per bucket they are mixed better, with fewer there is less
+# padding.
 BATCHES_PER_BUCKET = 4
-# Among the longest clips, which are few, a bucket of that many batches would pad a lot: it ends where clips get shorter than
-# this share of its longest.
+# The longest clips are few, and a bucket of that many batches would pad them a lot. It therefore ends where clips are
+# shorter than this share of its longest clip.
 LEAST_LENGTH = 0.8
 
 
 class ClipDraw(NamedTuple):
-    """One clip of a batch, as a sampler asks for it.
+    """One clip of a batch, as a sampler draws it.
 
     Args:
         index (`int`): the clip's row.
-        task (`str`, *optional*): the task of its batch, or [`ALL_TASKS`]; None when evaluating.
-        epoch (`int`, *optional*): mixed into whatever is random about the clip.
-        counted (`bool`, *optional*): false for a repeated clip that only fills a process's share of a batch: its labels
-            are hidden from the loss.
+        task (`str`, *optional*): the task of its batch, or [`ALL_TASKS`]; None in an evaluation.
+        epoch (`int`, *optional*, defaults to 0): the seed of a random crop or augmentation depends on it.
+        counted (`bool`, *optional*, defaults to `True`): false for a repeated clip that only fills a process's share of
+            a batch. Its labels are hidden from the loss.
     """
 
     index: int
@@ -40,27 +41,29 @@ class ClipDraw(NamedTuple):
 class OneTaskBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):
     """Draws batches that each belong to one task (Burst2Vec, appendix C), as a pure function of seed and epoch.
 
-    Clips are sorted by length into buckets, shuffled within them each epoch and cut into batches. With several
-    processes, a global batch of `processes` times the batch size is drawn and its equal slices follow each other, so
-    that a sharding of batches by turns gives every process the same task at the same step; where a global batch does
-    not divide, repeated clips fill it, which are marked as not counted.
+    Clips are sorted by length into buckets, shuffled within the buckets in each epoch, and cut into batches. With
+    several processes, it draws global batches of `processes` times the batch size and yields their equal slices one
+    after the other. If the slices are then distributed to the processes in turns, every process has the same task at
+    the same step. Where a global batch cannot be divided evenly, repeated clips fill it, which are marked as not
+    counted.
 
-    It has no `batch_size` and no `drop_last`: with those, accelerate would fill and drop batches across tasks.
+    The sampler has no `batch_size` and no `drop_last`, because with these accelerate would fill and drop batches across
+    tasks.
 
     Args:
         clips_by_task (`dict`): per task, the rows with a known label.
         seconds (`np.ndarray` of shape `(clips,)`): the length of every row.
-        batch_sizes (`dict`): per task, the most clips a process gets in a batch.
-        task_batching (`str`, *optional*, defaults to `"proportional"`): `proportional`: every (clip, task) pair once an
-            epoch. As many batches as that, but with the tasks by turns: `round_robin`; or each drawn at random:
-            `uniform`.
-        length_buckets (`bool`, *optional*, defaults to `True`): without, a batch holds clips of any length.
-        max_batch_seconds (`float`, *optional*): at most so many seconds of audio in a process's batch, padding counted.
-        processes (`int`, *optional*, defaults to 1): how many processes share a batch.
-        seed (`int`, *optional*, defaults to 0): of the shuffles.
+        batch_sizes (`dict`): per task, the largest number of clips in a process's batch.
+        task_batching (`str`, *optional*, defaults to `"proportional"`): with `proportional`, every (clip, task) pair is
+            drawn once per epoch. The others draw as many batches: with `round_robin` the tasks take turns, with
+            `uniform` the task of each batch is drawn at random.
+        length_buckets (`bool`, *optional*, defaults to `True`): put clips of about one length into a batch.
+        max_batch_seconds (`float`, *optional*): the most seconds of audio in a process's batch, padding included.
+        processes (`int`, *optional*, defaults to 1): the number of processes that share a global batch.
+        seed (`int`, *optional*, defaults to 0): the seed of the shuffles.
 
     Raises:
-        ConfigError: if a task has no clip, or a clip is longer than the budget.
+        ConfigError: if a task has no clip, or a clip is longer than `max_batch_seconds`.
     """
 
     def __init__(
@@ -91,10 +94,11 @@ class OneTaskBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):
         }
 
     def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose batches are drawn next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Batches an epoch over all processes: the same every epoch."""
+        """The number of batches per epoch over all processes, which is the same in every epoch."""
         return self.processes * self._global_batches()
 
     def __iter__(self) -> Iterator[list[ClipDraw]]:
@@ -110,7 +114,7 @@ class OneTaskBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):
         return sum(bucket.batches for buckets in self._buckets.values() for bucket in buckets)
 
     def _plan(self) -> Iterator[tuple[str, np.ndarray]]:
-        """The epoch's global batches, each with its task."""
+        """The global batches of the epoch, each with its task."""
         order = np.random.default_rng([self.seed, self.epoch])
         tasks = list(self._buckets)
         if self.task_batching == "proportional":
@@ -124,7 +128,7 @@ class OneTaskBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):
             yield task, next(streams[task])
 
     def _task_batches(self, task: str, turn: int) -> list[np.ndarray]:
-        """One pass over a task's clips, in an order that depends on nothing but seed, epoch, task and turn."""
+        """One pass over a task's clips, in an order that depends only on seed, epoch, task and turn."""
         generator = np.random.default_rng([self.seed, self.epoch, list(self._buckets).index(task), turn])
         batches = [
             batch
@@ -141,14 +145,14 @@ class OneTaskBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):
 
 
 class AllTasksBatchSampler(OneTaskBatchSampler):
-    """Draws batches that serve every task at once, of clips that carry any label: each clip once an epoch.
+    """Draws batches that serve every task at once. Each clip with a label of any task is drawn once per epoch.
 
     Everything else is as in [`OneTaskBatchSampler`].
 
     Args:
         clips (`np.ndarray`): the rows with a known label of any task.
         seconds (`np.ndarray` of shape `(clips,)`): the length of every row.
-        batch_size (`int`): the most clips a process gets in a batch.
+        batch_size (`int`): the largest number of clips in a process's batch.
         settings: `length_buckets`, `max_batch_seconds`, `processes` and `seed`.
     """
 
@@ -157,7 +161,7 @@ class AllTasksBatchSampler(OneTaskBatchSampler):
 
 
 class Bucket:
-    """Clips of about one length, and into how many batches they are cut."""
+    """Clips of about one length, and the number of batches into which they are cut."""
 
     def __init__(self, clips: np.ndarray, batch_size: int) -> None:
         self.clips = clips
@@ -172,23 +176,27 @@ def length_sorted_buckets(
     length_buckets: bool = True,
     max_batch_seconds: float | None = None,
 ) -> list[Bucket]:
-    """Cuts clips into buckets from the longest to the shortest.
+    """Cuts clips into buckets, from the longest to the shortest.
 
-    A bucket's batches hold at most `batch_size` clips, and no more than fit the budget at the bucket's longest clip:
-    so the number of batches does not depend on how the bucket is shuffled. The clips left over are spread evenly.
+    The batches of a bucket hold at most `batch_size` clips, and no more than fit into the budget if all were as long as
+    the bucket's longest clip. The number of batches therefore does not depend on how the bucket is shuffled. Its clips
+    are spread evenly over its batches.
 
     Args:
-        clips (`np.ndarray` of shape `(clips,)`): rows.
+        clips (`np.ndarray` of shape `(clips,)`): the rows to cut.
         seconds (`np.ndarray`): the length of every row of the corpus.
-        batch_size (`int`): the most clips of a global batch.
-        processes (`int`, *optional*, defaults to 1): how many share a global batch; the budget is one process's.
-        length_buckets (`bool`, *optional*, defaults to `True`): `False` makes one bucket of all.
-        max_batch_seconds (`float`, *optional*): the budget of a process, padding counted.
+        batch_size (`int`): the largest number of clips in a global batch.
+        processes (`int`, *optional*, defaults to 1): the number of processes that share a global batch.
+        length_buckets (`bool`, *optional*, defaults to `True`): `False` puts all clips into one bucket.
+        max_batch_seconds (`float`, *optional*): the budget of one process, padding included.
+
+    Returns:
+        list of [`Bucket`].
 
     Raises:
-        ConfigError: if a clip alone exceeds the budget.
+        ConfigError: if a single clip exceeds the budget.
     """
-    # A stable sort: clips of one length keep the corpus's order, whatever the platform.
+    # With a stable sort, clips of equal length keep the corpus's order on every platform.
     ordered = np.asarray(clips)[np.argsort(-seconds[clips], kind="stable")]
     buckets = []
     while len(ordered):
@@ -212,15 +220,16 @@ def length_sorted_buckets(
 
 
 class EvaluationBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):
-    """Every clip once, the longest first, in batches of clips of about one length.
+    """Draws every clip once, the longest first, in batches of clips of about one length.
 
-    With several processes the last round is filled with repeats; whoever gathers the results tells them by their index.
+    With several processes, the first batches are repeated at the end until every process has equally many. The index of
+    a clip says which results are repeats.
 
     Args:
         seconds (`np.ndarray` of shape `(clips,)`): the length of every row.
-        batch_size (`int`): the most clips a batch.
-        max_batch_seconds (`float`, *optional*): at most so many seconds of audio in a batch, padding counted.
-        processes (`int`, *optional*, defaults to 1): among how many the batches are dealt.
+        batch_size (`int`): the largest number of clips in a batch.
+        max_batch_seconds (`float`, *optional*): the most seconds of audio in a batch, padding included.
+        processes (`int`, *optional*, defaults to 1): the number of processes that share the batches.
     """
 
     def __init__(
@@ -241,7 +250,12 @@ class EvaluationBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):
 
 
 def padding_share(batches: list[list[ClipDraw]], seconds: np.ndarray) -> float:
-    """Which share of the audio in batches is padding, 0..1."""
+    """The share of the audio in batches that is padding, 0..1.
+
+    Args:
+        batches (list of lists of [`ClipDraw`]): as a sampler draws them.
+        seconds (`np.ndarray` of shape `(clips,)`): the length of every row.
+    """
     lengths = [seconds[[draw.index for draw in batch]] for batch in batches]
     padded = sum(len(batch) * batch.max() for batch in lengths)
     return 1 - sum(batch.sum() for batch in lengths) / padded if padded else 0.0

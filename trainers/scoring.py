@@ -1,4 +1,4 @@
-"""Scores of a whole split, per task and together."""
+"""Scores of a whole split, per task and over all tasks."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ METRICS_BY_KIND = {"intensities": ("ccc", "uar"), "scalar": ("mae",), "classes":
 
 
 def metric_names(tasks: list[Task]) -> list[str]:
-    """What [`score_split`] measures for these tasks."""
+    """The names of all scores that [`score_split`] computes for these tasks."""
     names = [f"{task.name}_{metric}" for task in tasks for metric in (*METRICS_BY_KIND[task.kind], "loss")]
     return [*names, "loss", *(["s_mtl"] if _one_of_each_kind(tasks) else [])]
 
@@ -29,23 +29,23 @@ def score_split(
     logits: dict[str, np.ndarray] | None = None,
     loss: Callable[[str, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> dict[str, float]:
-    """Scores predictions over a whole split, on the clips whose label is known.
+    """Scores predictions over a whole split, on the clips whose labels are known.
 
-    Intensities: `ccc`, the mean over the columns, and `uar`, the unweighted average recall of the strongest one.
-    A scalar: `mae` in its unit. Classes: `uar`. Where there is one task of each kind, `s_mtl` over them. A task without
-    a known label has no score.
+    Intensities have `ccc`, the mean over the columns, and `uar`, the unweighted average recall of the strongest
+    intensity. A scalar has `mae` in its unit, and classes have `uar`. Where there is exactly one task of each kind,
+    `s_mtl` is computed over them. A task without a known label has no score.
 
     Args:
-        tasks (list of [`Task`]).
-        predictions (`dict` of `np.ndarray`): as the model gives them: `(clips, outputs)`, `(clips,)` for a scalar.
+        tasks (list of [`Task`]): the tasks to score.
+        predictions (`dict` of `np.ndarray`): as the model gives them: `(clips, outputs)`, or `(clips,)` for a scalar.
         labels (`dict` of `np.ndarray`): as [`read_labels`] gives them.
-        logits (`dict` of `np.ndarray`, *optional*): for `<task>_loss`, the task's loss over the split, and `loss`, the
-            mean of the tasks'.
-        loss (`Callable`, *optional*): from a task's name, its logits and its labels to its loss; by default the loss
-            that the task names.
+        logits (`dict` of `np.ndarray`, *optional*): as the model gives them. With logits, `<task>_loss` is the task's
+            loss over the split, and `loss` the mean of these losses.
+        loss (`Callable`, *optional*): takes a task's name, its logits and its labels, and returns its loss. By default
+            it is the loss that the task names.
 
     Returns:
-        `dict` of `float`: keys as in [`metric_names`].
+        `dict` of `float`, with names from [`metric_names`].
     """
     scores: dict[str, float] = {}
     for task in tasks:

@@ -247,9 +247,9 @@ def test_only_the_top_layers_learn(make_trainer):
         ({"hub_strategy": "checkpoint"}, "hub_strategy 'checkpoint' would push optimizer states, which are pickles"),
         (
             {"task_batching": "all_tasks", "task_batch_sizes": {"age": 3}},
-            "task_batch_sizes has no place with all_tasks",
+            "task_batch_sizes cannot be used with all_tasks",
         ),
-        ({"train_sampling_strategy": "group_by_length"}, "does not go with one-task batches"),
+        ({"train_sampling_strategy": "group_by_length"}, "cannot be used with one-task batches"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_the_start(make_trainer, settings, message):

@@ -6,9 +6,9 @@ import numpy as np
 
 _DESCRIPTION = """
 The concordance correlation coefficient of each column over all rows,
-2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2) with population variances, and the mean over the columns
-(Burst2Vec, equation 1, over a whole split). In -1..1, 1 is best. A constant column counts as 0; fewer than two rows give
-NaN.
+2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))^2) with population variances, and its mean over the columns
+(Burst2Vec, equation 1, over a whole split). It lies in -1..1; 1 is best. A constant column counts as 0. The result is
+NaN for fewer than two rows.
 """
 _CITATION = (
     "Lin, L. I. (1989). A concordance correlation coefficient to evaluate reproducibility. Biometrics 45, 255-268."
@@ -20,11 +20,11 @@ def concordance_cc(predictions: np.ndarray, references: np.ndarray) -> np.ndarra
 
     Args:
         predictions (`np.ndarray` of shape `(rows, columns)` or `(rows,)`): any range, finite.
-        references (`np.ndarray` of the same shape): likewise.
+        references (`np.ndarray` of the same shape): any range, finite.
 
     Returns:
-        `np.ndarray` of shape `(columns,)`: -1..1; 0 for a column in which one side is constant, NaN where there are fewer
-        than two rows.
+        `np.ndarray` of shape `(columns,)`: -1..1. It is 0 for a column where predictions or references are constant,
+        and NaN if there are fewer than two rows.
 
     Raises:
         ValueError: if the shapes differ or a value is not finite.
@@ -49,7 +49,7 @@ def concordance_cc(predictions: np.ndarray, references: np.ndarray) -> np.ndarra
 
 
 class ConcordanceCC(evaluate.Metric):
-    """`compute()` gives `ccc`, the mean over the columns, and `ccc_per_column`, a list."""
+    """The metric `ccc`: `compute()` returns `ccc`, the mean over the columns, and `ccc_per_column`, a list."""
 
     def _info(self) -> evaluate.MetricInfo:
         one, many = datasets.Value("float64"), datasets.Sequence(datasets.Value("float64"))

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.metrics import mean_absolute_error
 
 _DESCRIPTION = """
-The mean absolute difference of predictions and references, in their unit (Burst2Vec, equation 3). 0 is best. No rows give
-NaN.
+The mean absolute difference of predictions and references, in their unit (Burst2Vec, equation 3). 0 is best. The result
+is NaN if there are no rows.
 """
 _CITATION = "Anuchitanukul, A., Specia, L. (2022). Burst2Vec. ICML Expressive Vocalizations Workshop."
 
@@ -16,11 +16,11 @@ def mean_absolute_difference(predictions: np.ndarray, references: np.ndarray) ->
     """The mean absolute error, in the unit of its arguments.
 
     Args:
-        predictions (`np.ndarray` of shape `(rows,)`).
-        references (`np.ndarray` of shape `(rows,)`).
+        predictions (`np.ndarray` of shape `(rows,)`): in any unit.
+        references (`np.ndarray` of shape `(rows,)`): in the same unit.
 
     Returns:
-        `float`: 0 or more; NaN where there are no rows.
+        `float`: 0 or more; NaN if there are no rows.
 
     Example:
         >>> mean_absolute_difference([20.0, 30.0], [21.0, 27.0])
@@ -30,7 +30,7 @@ def mean_absolute_difference(predictions: np.ndarray, references: np.ndarray) ->
 
 
 class MeanAbsoluteError(evaluate.Metric):
-    """`compute()` gives `mae`."""
+    """The metric `mae`: `compute()` returns `mae`."""
 
     def _info(self) -> evaluate.MetricInfo:
         value = datasets.Value("float64")

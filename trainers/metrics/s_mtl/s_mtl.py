@@ -4,8 +4,9 @@ import datasets
 import evaluate
 
 _DESCRIPTION = """
-The harmonic mean of the emotions' CCC, the classes' UAR and one over the MAE in years: 3 / (1/CCC + 1/UAR + MAE). Higher is
-better; 0 where CCC or UAR is not positive. Near published results a year of MAE moves it by .08, a tenth of CCC by .01.
+The harmonic mean of the emotions' CCC, the classes' UAR and the inverse of the MAE in years: 3 / (1/CCC + 1/UAR + MAE).
+Higher is better. It is 0 if CCC or UAR is not positive. Near published results, one year of MAE changes it by 0.08, and
+a tenth of CCC by 0.01.
 """
 _CITATION = "Baird, A. et al. (2022). The ICML 2022 Expressive Vocalizations workshop and competition."
 
@@ -19,7 +20,7 @@ def s_mtl(ccc: float, uar: float, mae: float) -> float:
         mae (`float`): mean absolute error of the age, in years, 0 or more.
 
     Returns:
-        `float`: 0 or more; 0 where `ccc` or `uar` is not positive.
+        `float`: 0 or more; 0 if `ccc` or `uar` is not positive.
 
     Example:
         >>> round(s_mtl(ccc=0.416, uar=0.506, mae=4.222), 3)
@@ -29,14 +30,14 @@ def s_mtl(ccc: float, uar: float, mae: float) -> float:
 
 
 class MultiTaskScore(evaluate.Metric):
-    """`compute(ccc=..., uar=..., mae=...)` gives `s_mtl`, or their means over several rows."""
+    """The metric `s_mtl`: `compute(ccc=..., uar=..., mae=...)` returns `s_mtl`; for several rows, their mean."""
 
     def _info(self) -> evaluate.MetricInfo:
         value = datasets.Value("float64")
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
             citation=_CITATION,
-            inputs_description="ccc, uar and mae: the three scores, in lists of one value",
+            inputs_description="ccc, uar and mae: the three scores, as lists of one value",
             features=datasets.Features({"ccc": value, "uar": value, "mae": value}),
         )
 

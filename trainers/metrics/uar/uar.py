@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.metrics import recall_score
 
 _DESCRIPTION = """
-The recall of each class, averaged without weights over the classes that occur in the references. In 0..1, 1 is best;
-always predicting one class gives one over the number of classes. No rows give NaN.
+The recall of each class, averaged without weights over the classes that occur in the references. It lies in 0..1; 1 is
+best. A constant prediction reaches 1 divided by the number of classes. The result is NaN if there are no rows.
 """
 _CITATION = "Schuller, B., Steidl, S., Batliner, A. (2009). The INTERSPEECH 2009 emotion challenge."
 
@@ -20,7 +20,7 @@ def unweighted_average_recall(predictions: np.ndarray, references: np.ndarray) -
         references (`np.ndarray` of shape `(rows,)`): class indices.
 
     Returns:
-        `float`: 0..1; NaN where there are no rows.
+        `float`: 0..1; NaN if there are no rows.
 
     Example:
         >>> unweighted_average_recall([0, 0, 0, 1], [0, 0, 0, 0])
@@ -34,7 +34,7 @@ def unweighted_average_recall(predictions: np.ndarray, references: np.ndarray) -
 
 
 class UnweightedAverageRecall(evaluate.Metric):
-    """`compute()` gives `uar`."""
+    """The metric `uar`: `compute()` returns `uar`."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
