@@ -10,6 +10,7 @@ on Train. The submission file is that of the ExVo challenge; it can be written f
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from paravox.evaluation.score_names import SPLIT_TITLES
 from paravox.evaluation.score_tables import print_scores
 from paravox.inference.opening import open_model, same_tasks
 from paravox.inference.prediction import DEFAULT_BATCH_SECONDS, mean_predictions, predict_dataset
+from paravox.modeling.audio import load_audio
 from paravox.modeling.errors import ConfigError, CorpusError
 from paravox.modeling.tasks import Task
 from paravox.runs.program import run
@@ -42,9 +44,12 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     if arguments.split not in corpus:
         raise CorpusError(f"split {arguments.split!r} is not in {arguments.data_dir}: it has {', '.join(corpus)}")
     clips = corpus[arguments.split]
+    if arguments.submission:
+        check_submission(clips, tasks)
     members = []
     for model, extractor in opened:
-        dataset = MultiTaskDataset(clips, tasks, sampling_rate=extractor.sampling_rate)
+        load = partial(load_audio, sampling_rate=extractor.sampling_rate)
+        dataset = MultiTaskDataset(clips, tasks, load, extractor.sampling_rate)
         members.append(predict_dataset(model, extractor, dataset, arguments.batch_seconds))
     ensemble = mean_predictions(members)
 
@@ -97,18 +102,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def write_submission(path: Path, clips: Dataset, tasks: list[Task], predictions: dict[str, np.ndarray]) -> None:
-    """Writes the file of the challenge: File_ID in brackets, Country from 0 to 3, Age in years, and ten emotions.
-
-    Args:
-        path (`Path`): a CSV file.
-        clips (`datasets.Dataset`): clips of ExVo.
-        tasks (list of [`Task`]): with `emotion`, `age` and `country`; the labels may be in any order.
-        predictions (`dict` of `np.ndarray`): as a model predicts.
-
-    Raises:
-        ConfigError: if the clips are not from ExVo, or the model does not predict its three tasks.
-    """
+def check_submission(clips: Dataset, tasks: list[Task]) -> None:
+    """Raises [`ConfigError`] if the clips are not from ExVo, or the tasks are not those of the challenge."""
     labels = {task.name: task.labels for task in tasks}
     fits = {
         "the exvo corpus": "file_id" in clips.column_names,
@@ -122,6 +117,18 @@ def write_submission(path: Path, clips: Dataset, tasks: list[Task], predictions:
             "a submission needs the exvo corpus and a model with the tasks emotion (ten intensities), age and country "
             f"(four classes); missing here: {', '.join(missing)}"
         )
+
+
+def write_submission(path: Path, clips: Dataset, tasks: list[Task], predictions: dict[str, np.ndarray]) -> None:
+    """Writes the file of the challenge: File_ID in brackets, Country from 0 to 3, Age in years, and ten emotions.
+
+    Args:
+        path (`Path`): a CSV file.
+        clips (`datasets.Dataset`): clips of ExVo.
+        tasks (list of [`Task`]): with `emotion`, `age` and `country`; the labels may be in any order.
+        predictions (`dict` of `np.ndarray`): per task, as a model predicts.
+    """
+    labels = {task.name: task.labels for task in tasks}
     table = pd.DataFrame({"File_ID": [f"[{file_id}]" for file_id in clips["file_id"]]})
     # The challenge numbers the countries; a model may list its labels in another order.
     numbers = np.array([COUNTRIES.index(country) for country in labels["country"]])

@@ -1,4 +1,4 @@
-"""The recipe that puts models together, and scoring and predicting with what it leaves."""
+"""The program that combines models, and scoring and predicting with the ensemble that it writes."""
 
 import csv
 import json
@@ -13,8 +13,9 @@ from little_corpora import write_clip
 from transformers import AutoConfig, AutoModel
 
 from paravox import cli
-from paravox.inference.prediction import mean_predictions, open_model, predict_files
+from paravox.inference.opening import open_model
 from paravox.modeling.errors import CheckpointError, ConfigError
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
 from paravox.recipes.burst2vec import ensemble, predict, score
@@ -47,8 +48,17 @@ def corpus(tmp_path):
 
 
 def mean_of_members(members, paths):
-    """What `mean_predictions` makes of each member's own predictions."""
-    return mean_predictions([predict_files(*open_model(member), paths) for member in members])
+    """The mean of the members' predictions, each for one clip at a time, by the models alone."""
+    means = {}
+    for member in members:
+        model = Burst2VecForMultiTask.from_pretrained(member)
+        extractor = Burst2VecFeatureExtractor.from_pretrained(member)
+        for path in paths:
+            with torch.no_grad():
+                predictions = model(**extractor([path], return_tensors="pt")).predictions
+            for task, values in predictions.items():
+                means.setdefault(task, {}).setdefault(path, []).append(values[0].numpy())
+    return {task: np.array([sum(by_path[path]) / len(members) for path in paths]) for task, by_path in means.items()}
 
 
 def test_it_writes_one_folder_and_says_what_is_in_it(saved_members, tmp_path, capsys):
@@ -63,7 +73,7 @@ def test_it_writes_one_folder_and_says_what_is_in_it(saved_members, tmp_path, ca
     assert "feature_extraction_ensemble.py" in names
 
 
-def test_its_card_has_what_the_members_cards_have_in_common(saved_members, tasks, tmp_path):
+def test_its_card_has_what_the_cards_of_the_members_have_in_common(saved_members, tasks, tmp_path):
     config = Burst2VecForMultiTask.from_pretrained(saved_members[0]).config
     cards = [
         CardFacts("a", base_model="openai/whisper-base", license="mit", synthetic=True),
@@ -76,7 +86,7 @@ def test_its_card_has_what_the_members_cards_have_in_common(saved_members, tasks
     assert card.data.base_model == ["openai/whisper-base", "facebook/hubert-base-ls960"]
     assert card.data.license == "mit" and "synthetic" in card.data.tags
     assert "An ensemble of 2 Burst2Vec models" in card.text and "The members' own cards say" in card.text
-    # The third has no card: of it nothing is known.
+    # The third member has no card, so nothing is known about it.
     ensemble.main([*saved_members, "--output_dir", str(tmp_path / "three")])
     card = ModelCard.load(tmp_path / "three" / "README.md")
     assert card.data.license is None and "synthetic" not in card.data.tags
@@ -95,7 +105,7 @@ def test_predict_gives_the_mean_of_the_members(joined, saved_members, corpus, ca
     paths = sorted(str(path) for path in (corpus / "audio").glob("*.wav"))
     expected = mean_of_members(saved_members, paths)
     capsys.readouterr()
-    records = predict.main([joined, str(corpus / "audio"), "--json"])
+    records = predict.main([str(corpus / "audio"), "--model", joined, "--json"])
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == records
     assert [record["file"] for record in records] == paths
     np.testing.assert_allclose([record["age"] for record in records], expected["age"], rtol=1e-5)
@@ -105,8 +115,15 @@ def test_predict_gives_the_mean_of_the_members(joined, saved_members, corpus, ca
 
 
 def test_score_gives_what_the_mean_of_the_members_scores(joined, saved_members, corpus):
+    rows = [row for row in csv.DictReader((corpus / "metadata.csv").open()) if row["split"] == "validation"]
+    means = mean_of_members(saved_members, [str(corpus / row["file_name"]) for row in rows])
+    ages = np.array([float(row["age"]) for row in rows])
+    hits = [row["country"] == COUNTRIES[guess.argmax()] for row, guess in zip(rows, means["country"], strict=True)]
     apart = score.main([*saved_members, "--data_dir", str(corpus)])
     together = score.main([joined, "--data_dir", str(corpus)])
+    for scores in (together[joined], apart["mean of 3 models"]):
+        assert scores["age_mae"] == pytest.approx(np.abs(means["age"] - ages).mean(), rel=1e-5)
+        assert scores["country_uar"] == pytest.approx(np.mean(hits))  # three clips of each country
     assert together[joined] == pytest.approx(apart["mean of 3 models"], abs=1e-5)
     assert together[joined]["age_mae"] != pytest.approx(apart[saved_members[0]]["age_mae"], abs=1e-3)
 
@@ -131,9 +148,12 @@ def test_an_ensemble_of_other_tasks_is_not_averaged_with_a_model(joined, make_mo
 
 def test_the_command_line(saved_members, tmp_path, monkeypatch, capsys):
     arguments = ["paravox", "ensemble", *saved_members[:2], "--output_dir", str(tmp_path / "joined")]
-    monkeypatch.setattr(sys, "argv", arguments)
-    cli.main()
+    # The command names itself in its arguments.
+    monkeypatch.setattr(sys, "argv", list(arguments))
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
     assert "2 members, " in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", list(arguments))
     with pytest.raises(SystemExit, match="ConfigError: output_dir .*joined already holds a model: choose another, or"):
         cli.main()
 
