@@ -31,9 +31,9 @@ def oversample(train: Dataset, tasks: list[Task], max_repeats: int, seed: int) -
     chosen = [np.arange(len(train))]
     for stratum, count in enumerate(counts):
         rows = np.flatnonzero(stratum_of_row == stratum)
-        wanted = min(counts.max() - count, (max_repeats - 1) * count)
         # Drawing without replacement from max_repeats - 1 copies uses no row more often than that.
-        chosen.append(generator.permutation(np.repeat(rows, max_repeats - 1))[:wanted])
+        copies = generator.permutation(np.repeat(rows, max_repeats - 1))
+        chosen.append(copies[: counts.max() - count])
     return train.select(np.concatenate(chosen))
 
 

@@ -9,6 +9,13 @@ import pytest
 from paravox.corpora.exvo import COUNTRIES, EMOTIONS, read_exvo
 from paravox.modeling.errors import ConfigError, CorpusError
 
+# In the order of data_info.csv, which is also that of the challenge's submissions.
+FILE_ORDER = [
+    *("Awe", "Excitement", "Amusement", "Awkwardness", "Fear", "Horror", "Distress", "Triumph", "Sadness", "Surprise"),
+]
+# As the challenge numbers them from 0.
+NUMBERED = ["China", "South Africa", "USA", "Venezuela"]
+
 
 @pytest.fixture
 def table():
@@ -22,7 +29,7 @@ def table():
             "Age": [20.5, 39.9, 31.5, None, 25.0],
         }
     )
-    for number, emotion in enumerate(EMOTIONS):
+    for number, emotion in enumerate(FILE_ORDER):
         frame[emotion] = [float(number == 0), float(number == 1), float(number == 2), np.nan, float(number == 3)]
     return frame
 
@@ -51,14 +58,39 @@ def test_rows_land_where_they_belong(write, table):
     assert corpus["test"]["country"][:] == [None, "South Africa"]
 
 
+def test_emotions_and_countries_are_in_the_order_of_the_challenge():
+    assert list(EMOTIONS) == FILE_ORDER and list(COUNTRIES) == NUMBERED
+
+
+def test_every_label_is_read_from_its_own_column_and_row(write, table):
+    rng = np.random.default_rng(0)
+    many = pd.DataFrame(
+        {
+            "File_ID": [f"[{number:05d}]" for number in range(8)],
+            "Split": ["Train"] * 8,
+            "Subject_ID": [f"Speaker_{number}" for number in range(8)],
+            "Country": [0, 1, 2, 3] * 2,
+            "Age": np.round(rng.uniform(20, 40, 8), 1),
+        }
+    )
+    # Columns are found by name, so that another order must not matter.
+    for emotion in sorted(FILE_ORDER):
+        many[emotion] = np.round(rng.uniform(0, 1, 8), 3)
+    clips = read_exvo(write(many))["train"].to_pandas()
+    for column in ("Age", *FILE_ORDER):
+        assert clips[column.lower() if column == "Age" else column].tolist() == many[column].tolist()
+    assert clips["country"].tolist() == NUMBERED * 2
+    assert clips["speaker"].tolist() == many["Subject_ID"].tolist()
+
+
 @pytest.mark.parametrize(
     "variant",
     [
-        lambda table: table.assign(Country=[COUNTRIES[0], "United States", " venezuela ", None, "south africa"]),
+        lambda table: table.assign(Country=["China", "United States", " venezuela ", None, "south africa"]),
         lambda table: table.assign(Country_string="whatever")[
             [*table.columns[:4], "Country_string", *table.columns[4:]]
         ],
-        lambda table: table.assign(**{emotion: table[emotion] * 100 for emotion in EMOTIONS}),
+        lambda table: table.assign(**{emotion: table[emotion] * 100 for emotion in FILE_ORDER}),
     ],
     ids=["countries by name", "newer columns", "intensities to 100"],
 )
@@ -77,6 +109,20 @@ def test_the_table_may_lie_in_baseline(write, table):
 def test_raw_files_are_found(write, table, audio):
     paths = read_exvo(write(table, audio=audio), audio="raw")["train"]["path"][:]
     assert paths[0].endswith(f"{audio[0]}/00000{audio[1]}")
+
+
+@pytest.mark.parametrize(
+    ("audio", "first", "second"),
+    [
+        ("provided", ("wav", ".wav"), ("wav_norm", ".wav")),
+        ("raw", ("raw", ".wav"), ("webm", ".webm")),
+        ("raw", ("raw", ".webm"), ("raw", ".wav")),
+    ],
+)
+def test_of_two_recordings_the_first_folder_and_suffix_count(write, table, audio, first, second):
+    write(table, audio=first)
+    paths = read_exvo(write(table, audio=second), audio=audio)["train"]["path"][:]
+    assert paths[0].endswith(f"/{first[0]}/00000{first[1]}")
 
 
 def test_missing_audio_is_named(write, table):

@@ -65,11 +65,20 @@ def test_splits_paths_and_unknown_labels(read, rows, tmp_path):
 
 
 def test_without_splits_speakers_are_dealt_out(read, rows):
-    many = [row | {"file_name": f"a/{n}.wav", "speaker": f"s{n // 2}"} for n, row in enumerate(rows * 10)]
+    many = [row | {"file_name": f"a/{n}.wav", "speaker": f"s{n // 2:02}"} for n, row in enumerate(rows * 10)]
     corpus = read(many, drop=["split"])
-    speakers = {split: set(clips["speaker"]) for split, clips in corpus.items()}
-    assert sum(map(len, speakers.values())) == len(set.union(*speakers.values())) == 20
-    assert len(speakers["train"]) == 14
+    speakers = {split: sorted(set(clips["speaker"])) for split, clips in corpus.items()}
+    # As in test_splitting.py for the seed 0.
+    assert speakers["validation"] == ["s14", "s17", "s18"] and speakers["test"] == ["s01", "s09", "s15"]
+    assert len(speakers["train"]) == 14 and sum(map(len, corpus.values())) == 40
+
+
+def test_without_speakers_every_clip_has_its_own(read, rows):
+    many = [row | {"file_name": f"a/{n}.wav"} for n, row in enumerate(rows * 5)]
+    corpus = read(many, drop=["split", "speaker"])
+    assert {split: len(clips) for split, clips in corpus.items()} == {"train": 14, "validation": 3, "test": 3}
+    clips = [clip for part in corpus.values() for clip in part]
+    assert all(clip["path"].endswith(f"/{clip['speaker']}") for clip in clips)
 
 
 @pytest.mark.parametrize(

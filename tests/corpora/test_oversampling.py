@@ -79,11 +79,11 @@ def test_repeated_rows_are_drawn_evenly():
     ages = [21.0] * 40 + [23.0] * 10
     train = Dataset.from_dict({"id": list(range(50)), "age": ages})
     counts = np.zeros(10)
-    for seed in range(200):
+    for seed in range(50):
         repeats = Counter(oversample(train, TASKS[1:2], max_repeats=10, seed=seed)["id"])
         counts += [repeats[row] for row in range(40, 50)]
     # 30 repeated rows over ten rows: three each on average, and one that is always there.
-    assert counts.sum() == 200 * 40 and np.abs(counts / 200 - 4).max() < 0.4
+    assert counts.sum() == 50 * 40 and np.abs(counts / 50 - 4).max() < 0.8
 
 
 def test_rows_stay_whole_and_the_seed_decides():

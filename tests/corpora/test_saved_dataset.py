@@ -33,12 +33,28 @@ def check(splits, sizes):
     assert len(dataset[ClipDraw(1)]["clip"]) == 1600 * (clip + 1)
 
 
-@pytest.mark.parametrize("names", [("train-00000-of-00001", "dev", "test"), ("train/0", "validation/0", "test/0")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train-00000-of-00001", "dev", "test"),
+        ("train/0", "validation/0", "test/0"),
+        # Files of no split are Train.
+        ("clips", "validation-00000-of-00001", "test-00000-of-00001"),
+    ],
+)
 def test_parquet_splits_go_by_the_names_of_files_or_folders(names):
     for name, size in zip(names, (3, 2, 1), strict=True):
         Path(f"corpus/{name}.parquet").parent.mkdir(parents=True, exist_ok=True)
         make_corpus(size).to_parquet(f"corpus/{name}.parquet")
     check(read_dataset("corpus"), {"train": 3, "validation": 2, "test": 1})
+
+
+def test_the_parts_of_a_split_are_joined_in_the_order_of_their_names():
+    for part, first in (("00001", 2), ("00000", 0)):
+        Path("corpus").mkdir(exist_ok=True)
+        make_corpus(2, first).to_parquet(f"corpus/train-{part}-of-00002.parquet")
+    clips = read_dataset("corpus")["train"]
+    assert clips["age"][:] == [20.0, 21.0, 22.0, 23.0] and not clips.features["audio"].decode
 
 
 def test_one_parquet_file_is_train():
