@@ -22,8 +22,8 @@ PANELS = {
     LEAK: ("Leak of country into age", "partial correlation"),
 }
 CORPORA = {
-    "synthetic": ("synthetic (every clip has all labels)", "-"),
-    "bursts": ("bursts (each source has one task)", "--"),
+    "synthetic": ("synthetic (all labels)", "-"),
+    "bursts": ("bursts (one task each)", "--"),
 }
 
 

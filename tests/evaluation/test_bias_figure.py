@@ -66,7 +66,7 @@ def test_every_measure_is_plotted_by_bias(results, figure):
 def test_the_discriminator_is_the_mean_over_runs_and_their_range(figure):
     axes = figure.axes[4]
     synthetic, bursts, chance = axes.lines
-    # At the steps of the run that ended first. The other run is 0.2 at step 5, as at its first step, and 0.5 at step 25.
+    # At the steps of the run that ended first. The other run is at 0.2 at step 5, as at its first, and 0.5 at step 25.
     assert synthetic.get_xdata().tolist() == [5, 25]
     assert synthetic.get_ydata() == pytest.approx([(0.2 + 0.1) / 2, (0.5 + 0.5) / 2])
     assert bursts.get_xydata().tolist() == [[10, 0.8], [20, 0.9]]
@@ -93,3 +93,20 @@ def test_the_committed_results_can_be_plotted(tmp_path):
     files = plot_bias_study(results, tmp_path / "bias_study.json")
     assert [file.name for file in files] == ["bias_study.png", "bias_study.svg"]
     assert "<!-- unbiased Test: mean over 3 seeds, bars: standard error over the seeds -->" in files[1].read_text()
+
+
+def test_no_legend_covers_a_panel(monkeypatch):
+    results = json.loads((Path(bias_study.__file__).parent / "results" / "bias_study.json").read_text())
+    figures = []
+    monkeypatch.setattr(bias_figure, "save_figure", lambda figure, path: figures.append(figure) or [])
+    plot_bias_study(results, Path("x.json"))
+    (figure,) = figures
+    figure.draw_without_rendering()
+    width, height = figure.bbox.width, figure.bbox.height
+    legends = [legend.get_window_extent() for part in figure.subfigs for legend in part.legends]
+    panels = [axes.get_window_extent() for axes in figure.axes]
+    assert len(legends) == 2
+    for legend in legends:
+        assert legend.x0 >= 0 and legend.y0 >= 0 and legend.x1 <= width and legend.y1 <= height
+        assert not any(legend.overlaps(panel) for panel in panels)
+    assert not legends[0].overlaps(legends[1])

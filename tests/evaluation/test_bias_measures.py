@@ -135,7 +135,7 @@ def test_a_run_without_a_discriminator_is_named(tmp_path):
 
 @pytest.fixture
 def summary():
-    """Two biases, three seeds and two variants with numbers drawn at random; the summary, and a table of the numbers."""
+    """The summary of random numbers for two biases, three seeds and two variants, and a table of these numbers."""
     generator = np.random.default_rng(0)
     runs = [
         {"bias": bias, "seed": seed, "variant": variant, "test": dict(zip(MEASURES, generator.random(4), strict=True))}

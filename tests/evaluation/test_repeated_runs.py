@@ -1,4 +1,4 @@
-"""What several runs have in common: intervals over speakers, paired differences, learning curves, and what is refused."""
+"""Comparisons of several runs: intervals over speakers, paired differences, learning curves, and refusals."""
 
 import json
 

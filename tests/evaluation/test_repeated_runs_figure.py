@@ -121,3 +121,20 @@ def test_the_committed_results_can_be_plotted(tmp_path):
     for label in ("frozen head", "-Adv, ensemble", "adversarial, ensemble", "constant prediction"):
         assert f"<!-- {label} -->" in text
     assert "<!-- Test: mean over seeds" in text
+
+
+def test_no_legend_covers_a_panel(monkeypatch):
+    results = json.loads((Path(repeat.__file__).parent / "results" / "real_bursts.json").read_text())
+    figures = []
+    monkeypatch.setattr(repeated_runs_figure, "save_figure", lambda figure, path: figures.append(figure) or [])
+    plot_repeated_runs(results, Path("x.json"))
+    (figure,) = figures
+    figure.draw_without_rendering()
+    width, height = figure.bbox.width, figure.bbox.height
+    legends = [legend.get_window_extent() for part in figure.subfigs for legend in part.legends]
+    panels = [axes.get_window_extent() for axes in figure.axes]
+    assert len(legends) == 2
+    for legend in legends:
+        assert legend.x0 >= 0 and legend.y0 >= 0 and legend.x1 <= width and legend.y1 <= height
+        assert not any(legend.overlaps(panel) for panel in panels)
+    assert not legends[0].overlaps(legends[1])
