@@ -1,4 +1,4 @@
-"""What Burst2Vec minimises beyond a plain batch of one task: all tasks at once, weights, states in place of an input."""
+"""The losses of Burst2Vec beyond a batch of one task: all tasks at once, weights, and states given as input."""
 
 import math
 

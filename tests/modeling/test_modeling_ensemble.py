@@ -211,8 +211,8 @@ def test_members_that_cannot_be_joined_are_refused(saved_members, make_model, en
 
 def test_a_checkpoint_of_another_class_is_an_error(saved_members, tmp_path):
     message = (
-        "is of model_type 'burst2vec', not 'burst2vec_ensemble': open it with AutoModel, or to put saved models together "
-        "use Burst2VecEnsemble.from_members"
+        "is of model_type 'burst2vec', not 'burst2vec_ensemble': open it with AutoModel, or to put saved models "
+        "together use Burst2VecEnsemble.from_members"
     )
     with pytest.raises(CheckpointError, match=message):
         Burst2VecEnsemble.from_pretrained(saved_members[0])

@@ -1,4 +1,4 @@
-"""A pass over clips: every clip once, in the order of the rows, on its own as in a batch, in the precision asked for."""
+"""A pass over clips: every clip once, results in the order of the clips, batches by length, in the right precision."""
 
 import numpy as np
 import pytest
@@ -160,7 +160,7 @@ def test_half_precision_is_really_used_and_the_weights_stay():
     assert in_row_order(run(model, Counted((1, 1))), 2)["sum"].tolist() == [[1 + 2**-10], [2 * (1 + 2**-10)]]
 
 
-def test_rows_that_only_fill_a_process_s_share_are_left_out():
+def test_rows_that_only_fill_a_batch_are_left_out():
     batches = [{"index": torch.tensor([2, 0]), "values": torch.ones(2, 3)}]
     asked = []
 

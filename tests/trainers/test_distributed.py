@@ -24,14 +24,16 @@ from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
 folder = sys.argv[1]
 tasks = [{"name": "emotion", "kind": "intensities", "labels": ["awe", "fear"]}]
-tasks += [{"name": "age", "kind": "scalar", "range": [20, 40]}, {"name": "country", "kind": "classes", "labels": ["a", "b"]}]
-encoder = Wav2Vec2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, conv_dim=(8,) * 7,
-                         num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2, feat_extract_norm="layer",
-                         mask_time_prob=0.0, layerdrop=0.0, hidden_dropout=0.0, attention_dropout=0.0,
-                         activation_dropout=0.0, feat_proj_dropout=0.0)
+tasks += [{"name": "age", "kind": "scalar", "range": [20, 40]}]
+tasks += [{"name": "country", "kind": "classes", "labels": ["a", "b"]}]
+encoder = Wav2Vec2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+                         conv_dim=(8,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+                         feat_extract_norm="layer", mask_time_prob=0.0, layerdrop=0.0, hidden_dropout=0.0,
+                         attention_dropout=0.0, activation_dropout=0.0, feat_proj_dropout=0.0)
 clips = 13
-corpus = Dataset.from_dict({"path": [f"{folder}/{n}.wav" for n in range(clips)], "awe": [n / clips for n in range(clips)],
-                            "fear": [1 - n / clips for n in range(clips)], "age": [20.0 + n for n in range(clips)],
+corpus = Dataset.from_dict({"path": [f"{folder}/{n}.wav" for n in range(clips)],
+                            "awe": [n / clips for n in range(clips)], "fear": [1 - n / clips for n in range(clips)],
+                            "age": [20.0 + n for n in range(clips)],
                             "country": ["ab"[n % 2] for n in range(clips)]})
 dataset = MultiTaskDataset(corpus, parse_tasks(tasks))
 
@@ -43,7 +45,8 @@ def known_rows(labels):
 
 def run(task_batching):
     torch.manual_seed(0)
-    model = Burst2VecForMultiTask(Burst2VecConfig(encoder=encoder, tasks=tasks, projection_size=8, feature_size=8, dropout=0.0))
+    sizes = {"projection_size": 8, "feature_size": 8, "dropout": 0.0}
+    model = Burst2VecForMultiTask(Burst2VecConfig(encoder=encoder, tasks=tasks, **sizes))
     # The same global batch, whatever the number of processes.
     processes = int(os.environ.get("WORLD_SIZE", 1))
     args = MultiTaskTrainingArguments(output_dir=f"{folder}/run", use_cpu=True, num_train_epochs=1, save_strategy="no",
@@ -58,7 +61,8 @@ def run(task_batching):
             named = model.named_parameters()
             gradients.append({name: p.grad.flatten().tolist() for name, p in named if p.grad is not None})
 
-    trainer = Burst2VecTrainer(model, args, Burst2VecFeatureExtractor.for_config(encoder), dataset, dataset, callbacks=[Gradients()])
+    extractor = Burst2VecFeatureExtractor.for_config(encoder)
+    trainer = Burst2VecTrainer(model, args, extractor, dataset, dataset, callbacks=[Gradients()])
     compute_loss = trainer.compute_loss
 
     def spy(model, inputs, **options):
@@ -116,7 +120,7 @@ def test_two_processes_hold_one_task_and_draw_every_clip_once(launched):
 
 @pytest.mark.parametrize("task_batching", ["proportional", "all_tasks"])
 def test_two_processes_equal_one_with_twice_the_batch(launched, task_batching):
-    """Loss and gradients, step by step, while the weights move: of CCC, MAE, cross-entropy and the adversarial terms."""
+    """The losses and gradients of all terms are equal at every step, while the weights change."""
     first, second, alone = (run[task_batching] for run in launched)
     assert len(first["steps"]) == len(alone["steps"]) >= 4
     if task_batching == "proportional":

@@ -1,4 +1,4 @@
-"""A run that was stopped, however, goes on with the same batches and ends with the weights of one that was not: bit for bit."""
+"""A run that was stopped and resumed sees the same batches and ends with exactly the weights of an unbroken run."""
 
 import json
 import multiprocessing

@@ -9,6 +9,7 @@ from paravox.modeling.errors import ConfigError
 from paravox.trainers.sampler import (
     ALL_TASKS,
     AllTasksBatchSampler,
+    ClipDraw,
     EvaluationBatchSampler,
     OneTaskBatchSampler,
     padding_share,
@@ -139,3 +140,101 @@ def test_evaluation_takes_every_clip_the_longest_first(seconds, processes):
     assert len(batches) % processes == 0 and batches[0][0].task is None
     assert max(seconds[draw.index] for draw in batches[0]) >= max(seconds[draw.index] for draw in batches[-1])
     assert all(len(batch) * max(seconds[draw.index] for draw in batch) <= 40.0 for batch in batches)
+
+
+def test_the_order_of_tasks_depends_on_seed_and_epoch(make_sampler):
+    for strategy in ("proportional", "uniform"):
+        orders = []
+        for seed, epoch in ((7, 0), (7, 0), (8, 0), (7, 1)):
+            sampler = make_sampler(task_batching=strategy, seed=seed)
+            sampler.set_epoch(epoch)
+            orders.append([batch[0].task for batch in sampler])
+        assert orders[0] == orders[1] and orders[0] not in orders[2:]
+
+
+def test_draws_carry_their_epoch(make_sampler):
+    sampler = make_sampler()
+    sampler.set_epoch(3)
+    assert {draw.epoch for batch in sampler for draw in batch} == {3}
+
+
+def sizes(sampler):
+    return sorted(len(batch) for batch in sampler)
+
+
+def test_batches_are_as_few_and_as_even_as_their_limits_allow():
+    seconds = np.ones(20)
+
+    def sampler(clips, batch_size, **settings):
+        return OneTaskBatchSampler({"age": np.arange(clips)}, seconds, {"age": batch_size}, **settings)
+
+    assert sizes(sampler(8, 4)) == [4, 4]
+    assert sizes(sampler(9, 4)) == [3, 3, 3]
+    # The budget is that of one process, the clips are those of all.
+    assert sizes(sampler(12, 8, max_batch_seconds=2.0)) == [2] * 6
+    assert sizes(sampler(12, 8, max_batch_seconds=2.0, processes=2)) == [2] * 6
+    assert sizes(sampler(16, 4, processes=2)) == [4] * 4
+
+
+def test_the_longest_clips_do_not_shrink_the_batches_of_shorter_ones():
+    # Four clips of 10 s and sixteen of 1 s, at most 10 s a batch.
+    seconds = np.array([10.0] * 4 + [1.0] * 16)
+    sampler = OneTaskBatchSampler({"age": np.arange(20)}, seconds, {"age": 8}, max_batch_seconds=10.0)
+    assert sizes(sampler) == [1] * 4 + [8] * 2
+
+
+def test_clips_of_about_one_length_are_mixed_anew_each_epoch():
+    seconds = np.linspace(1.0, 1.1, 32)
+    sampler = OneTaskBatchSampler({"age": np.arange(32)}, seconds, {"age": 4})
+    batches = []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        batches.append({frozenset(draw.index for draw in batch) for batch in sampler})
+    assert not batches[0] & batches[1]
+    # Clips of several batches are mixed, not only those next to each other in length.
+    assert all(max(batch) - min(batch) > 4 for batch in batches[0] | batches[1])
+    # But not all with all: the longer half is in the first bucket, of four batches.
+    assert {batch <= set(range(16)) or batch <= set(range(16, 32)) for batch in batches[0]} == {True}
+
+
+def test_tasks_of_the_same_clips_draw_other_batches():
+    clips = np.arange(32)
+    sampler = OneTaskBatchSampler({"age": clips, "country": clips}, np.ones(32), {"age": 4, "country": 4})
+    batches = {task: set() for task in ("age", "country")}
+    for batch in sampler:
+        batches[batch[0].task].add(frozenset(draw.index for draw in batch))
+    assert not batches["age"] & batches["country"]
+
+
+@pytest.mark.parametrize("strategy", ["round_robin", "uniform"])
+def test_a_task_that_runs_out_of_clips_starts_again_in_another_order(strategy):
+    clips = {"few": np.arange(8), "many": np.arange(8, 200)}
+    sampler = OneTaskBatchSampler(clips, np.ones(200), {"few": 2, "many": 2}, task_batching=strategy)
+    drawn = [frozenset(draw.index for draw in batch) for batch in sampler if batch[0].task == "few"]
+    passes = [drawn[start : start + 4] for start in range(0, len(drawn) - 3, 4)]
+    assert len(passes) >= 5
+    assert all(frozenset().union(*batches) == set(range(8)) for batches in passes)  # every clip before any comes again
+    assert len({tuple(batches) for batches in passes}) == len(passes)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_longest_clips_are_not_always_drawn_first(strategy):
+    clips = {"age": np.arange(40)}
+    sampler = OneTaskBatchSampler(clips, np.arange(40, 0, -1.0), {"age": 4}, task_batching=strategy)
+    first = []
+    for epoch in range(12):
+        sampler.set_epoch(epoch)
+        first.append(min(draw.index for draw in next(iter(sampler))))
+    assert max(first) > 20 and len(set(first)) > 4
+
+
+def test_evaluation_batches_have_one_length_each(seconds):
+    batches = list(EvaluationBatchSampler(np.array([1.0, 5.0, 1.0, 5.0, 1.0, 5.0]), batch_size=3))
+    assert [sorted(draw.index for draw in batch) for batch in batches] == [[1, 3, 5], [0, 2, 4]]
+    assert padding_share(list(EvaluationBatchSampler(seconds, batch_size=8)), seconds) < 0.08
+
+
+def test_the_share_of_padding_is_that_of_the_audio():
+    draws = [[ClipDraw(0), ClipDraw(1)], [ClipDraw(2)]]
+    assert padding_share(draws, np.array([4.0, 1.0, 2.0])) == pytest.approx(3 / 10)
+    assert padding_share([], np.array([])) == 0
