@@ -197,9 +197,9 @@ def figure_3_numbers(results: StudyResults) -> pd.DataFrame:
 def table_1_numbers(results: StudyResults) -> pd.DataFrame:
     """Table 1: `f1_in` of the model pre-finetuned on a corpus alone, `f1_ex` of the one on all other corpora.
 
-    Section 4.3 compares models pre-finetuned on {c} and on C \\ {c}, where C are all corpora. F1in cannot be the score of
-    C itself, because Table 1 gives four values of F1in for each k, and C has only one. Both scores are means over the
-    cells that have trials of both, so that `difference` is one minus the other.
+    Section 4.3 compares models pre-finetuned on {c} and on C \\ {c}, where C are all corpora. F1in cannot be the score
+    of C itself, because Table 1 gives four values of F1in for each k, and C has only one. Both scores are means over
+    the cells that have trials of both, so that `difference` is one minus the other.
     """
     rows = []
     for k in results.study["shots"]:

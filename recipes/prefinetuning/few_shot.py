@@ -133,10 +133,10 @@ def run_trials(study: StudySettings, settings: RunSettings, trials: list[Trial],
     done = results.done()
     missing = [trial for trial in trials if trial not in done]
     absent = [name for name in study.checkpoints if not checkpoint_exists(name, settings.checkpoints_dir)]
-    if absent:
-        waiting = sum(trial.checkpoint in absent for trial in missing)
+    waiting = [trial for trial in missing if trial.checkpoint in absent]
+    if waiting:
         names = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
-        print(f"{len(absent)} checkpoints do not exist yet ({names}), so {waiting:,} trials wait for them")
+        print(f"{len(absent)} checkpoints do not exist yet ({names}), so {len(waiting):,} trials wait for them")
         missing = [trial for trial in missing if trial.checkpoint not in absent]
     if not missing:
         return

@@ -66,8 +66,8 @@ class CorporaSettings:
     split_by: str = field(
         default="speaker",
         metadata={
-            "help": "speaker takes the corpus's own split, or makes one without a speaker in two parts. random takes 80, "
-            "10 and 10 percent of the clips."
+            "help": "speaker takes the corpus's own split, or makes one without a speaker in two parts. random "
+            "takes 80, 10 and 10 percent of the clips."
         },
     )
     folds: int = field(
@@ -98,8 +98,8 @@ class PreFinetuningSettings:
     cache_lower_layers: bool = field(
         default=False,
         metadata={
-            "help": "Run the layers that trainable_encoder_layers freezes only once, and keep their states in cache_dir "
-            "or output_dir. The states of one split of one corpus take at most cache_gigabytes."
+            "help": "Run the layers that trainable_encoder_layers freezes only once, and keep their states in "
+            "cache_dir or output_dir. The states of one split of one corpus take at most cache_gigabytes."
         },
     )
     few_shot_config: str | None = field(
