@@ -2,8 +2,8 @@
 
     python benchmarks/task_batching.py
 
-The demo's model is trained both ways from each seed, with an evaluation after every epoch. What is compared is the time in
-training, evaluations not counted, until both have reached the same Emo-CCC on Val: the lower one of their best.
+The demo's model is trained both ways from each seed, with an evaluation after every epoch. The benchmark compares the
+seconds of training, without evaluations, until both have reached the same Emo-CCC on Val: the lower one of their best.
 """
 
 import argparse

@@ -27,7 +27,7 @@ def side_by_side(ours: Callable[[], Any], alternative: Callable[[], Any], repeat
 
 
 def record(row: str, values: dict[str, Any], path: Path = RESULTS) -> None:
-    """Writes one row into the file of results and prints it; the other rows stay, each with the machine it was measured on."""
+    """Writes one row into the results file and prints it. Other rows stay, each with the machine that measured it."""
     results = json.loads(path.read_text()) if path.is_file() else {"rows": {}}
     results["machine"] = machine()
     results["rows"][row] = values | {"machine": results["machine"]}

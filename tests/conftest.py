@@ -273,7 +273,7 @@ print(json.dumps(found))
 
 @pytest.fixture
 def open_elsewhere(tmp_path):
-    """Opens a saved folder by the Auto classes where paravox cannot be imported; gives a clip's predictions, after a look at the pipeline's."""
+    """Opens a saved folder by the Auto classes where paravox cannot be imported, and returns the predictions of a clip."""
 
     def open_it(folder, clip):
         elsewhere = tmp_path / "elsewhere"

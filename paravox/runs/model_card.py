@@ -29,8 +29,8 @@ METRIC_NAMES = {"ccc": "CCC", "uar": "UAR (macro recall)", "mae": "mean absolute
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "huggingface_hub", "numpy")
 
 
-# These settings say nothing about how a model was made: places on this machine, names and secrets of the Hub, and what a
-# run prints and keeps.
+# These settings say nothing about how a model was made: places on this machine, names and secrets of the Hub, and what
+# a run prints and keeps.
 _NOT_ON_A_CARD = re.compile(
     "data_dir|cache_dir|output|encoder$|start_from|resume|overwrite|hub_|push_to_hub|card_|logging|report_to|save_|run_name|"
     "dataloader|tasks$|num_workers|disable_tqdm|log_|accelerator_config|debug|do_eval|_checkpointing|few_shot|local_rank"

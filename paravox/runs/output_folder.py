@@ -66,8 +66,8 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
             if not _is_of_a_full_disk(error, folder):
                 raise
             raise ConfigError(
-                f"no disk left for output_dir {folder} ({' '.join(str(error).split())[:120]}): free some and start it again "
-                "(train.py with --resume_from_checkpoint last), or choose another folder"
+                f"no disk space is left for output_dir {folder} ({' '.join(str(error).split())[:120]}): free some and "
+                "start the command again (train.py with --resume_from_checkpoint last), or choose another folder"
             ) from error
         finally:
             _locks.discard(lock)

@@ -16,8 +16,8 @@ START_AGAIN = "start the same command again"
 def run(main: Callable[..., Any], argv: Sequence[str] | None = None, go_on: str = START_AGAIN) -> NoReturn:
     """Runs the `main` of a program and ends the process.
 
-    An error of paravox is shown as one sentence, with exit code 1. Ctrl-C is answered by one line that says how to go on,
-    with exit code 130. Any other exception is a defect of the program, so its traceback is shown.
+    An error of paravox is shown as one sentence, with exit code 1. Ctrl-C is answered by one line that says how to go
+    on, with exit code 130. Any other exception is a defect of the program, so its traceback is shown.
 
     Args:
         main (`Callable`): takes the arguments of the command line.

@@ -1,4 +1,4 @@
-"""Settings of a program: dataclasses that are filled from one YAML file, with every field an option of the command line."""
+"""Settings of a program: dataclasses filled from one YAML file, with every field an option of the command line."""
 
 import argparse
 import json
@@ -45,11 +45,11 @@ def parse_settings(
 
     Args:
         dataclass_types: their fields are the keys of the YAML file and the options of the command line.
-        argv (list of `str`, *optional*): a YAML file first, then `--key value`; by default the command line. Mappings and
-            lists of mappings are given as JSON.
+        argv (list of `str`, *optional*): a YAML file first, then `--key value`; by default the command line. Mappings
+            and lists of mappings are given as JSON.
         description (`str`, *optional*): what `--help` says of the program, such as its docstring.
-        defaults (`Callable`, *optional*): is given the settings that the YAML file and the command line have, those of
-            the command line as text, and returns values for other fields, in the place of the defaults of the dataclasses.
+        defaults (`Callable`, *optional*): is given the settings of the YAML file and, as text, those of the command
+            line, and returns values for other fields that replace the defaults of the dataclasses.
 
     Returns:
         An instance of each dataclass.

@@ -28,6 +28,7 @@ def training_defaults(given: dict[str, Any]) -> dict[str, Any]:
         "save_strategy": strategy,
         "save_total_limit": 1,
         "logging_steps": 10,
+        "logging_first_step": True,
     }
     if "learning_rate" not in given:
         # New layers start from random numbers and have far to go; the encoder only has to be adapted.

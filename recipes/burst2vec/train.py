@@ -3,10 +3,11 @@
     accelerate launch recipes/burst2vec/train.py SETTINGS.yaml --data_dir FOLDER --output_dir runs/mine
     accelerate launch recipes/burst2vec/train.py SETTINGS.yaml --resume_from_checkpoint last
 
-Every field below and every argument of the Trainer is a key of the YAML file and an option of the command line. A minimal
-YAML file has `tasks` and `encoder`. A run leaves in `output_dir`: `model/`, which `from_pretrained` opens, `results.json`,
-`predictions/` of Val and Test, `log.jsonl` with all that was logged, `trainer_state.json`, and `checkpoint-*/`, from which
-a run that was stopped goes on.
+Every field below and every argument of the Trainer is a key of the YAML file and an option of the command line. Two
+keys are enough: `tasks` and `encoder`.
+
+A run leaves in `output_dir`: `model/`, which `from_pretrained` opens; `results.json`; `predictions/` of Val and Test;
+`log.jsonl` and `trainer_state.json` with all that was logged; and `checkpoint-*/`, from which a stopped run goes on.
 """
 
 import copy
@@ -60,9 +61,7 @@ class ModelSettings:
     """The model: an encoder and the layers on top of it."""
 
     tasks: list[dict] = field(
-        metadata={
-            "help": "What to predict: a list, each with name, kind (intensities, scalar or classes), and labels or range."
-        }
+        metadata={"help": "List of name, kind (intensities, scalar, classes), and labels or range of each task."}
     )
     encoder: str | None = field(default=None, metadata={"help": "Folder or Hub name of a pre-trained encoder."})
     encoder_settings: dict | None = field(
@@ -243,8 +242,8 @@ def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
     given = [settings.start_from, settings.encoder, settings.encoder_config]
     if sum(source is not None for source in given) != 1:
         raise ConfigError(
-            "give one of encoder (a folder or Hub name), encoder_config (a model_type and sizes) and start_from (a saved "
-            "model)"
+            "give one of encoder (a folder or Hub name), encoder_config (a model_type and sizes) and start_from (a "
+            "saved model)"
         )
     if settings.encoder_settings and settings.encoder is None:
         raise ConfigError("encoder_settings changes a pre-trained encoder: give encoder, or leave it out")
@@ -282,8 +281,8 @@ def open_saved(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMultiT
     if parse_tasks(model.config.tasks) != tasks:
         saved = ", ".join(task["name"] for task in model.config.tasks)
         raise ConfigError(
-            f"start_from {settings.start_from!r} has the tasks {saved}, which are not those of the settings: give the same "
-            "names, kinds, labels and ranges in the same order"
+            f"start_from {settings.start_from!r} has the tasks {saved}, which are not those of the settings: give the "
+            "same names, kinds, labels and ranges in the same order"
         )
     return model
 
@@ -301,7 +300,7 @@ def adopt_setting(settings: ModelSettings, name: str, saved: Any) -> None:
 def build_datasets(
     settings: DataSettings, tasks: list[Task], extractor: Burst2VecFeatureExtractor, seed: int
 ) -> Datasets:
-    """The splits of the corpus, ready for the trainer; Train is cropped and, if asked for, augmented and oversampled."""
+    """The splits of the corpus, ready for the trainer; Train is cropped, augmented and oversampled as asked for."""
     augmentation = ClipAugmentation(settings.augmentation) if settings.augmentation else None
     options = settings.corpus_options or {}
     corpus = load_corpus(settings.corpus, settings.data_dir, tasks, settings.audio, **options)
@@ -358,8 +357,8 @@ def train_heads_first(
         `dict`: the scores of the frozen head by split.
 
     Raises:
-        ConfigError: if there is no Val to choose the best by, or Train is augmented and no stage follows that would learn
-            from its clips.
+        ConfigError: if there is no Val that could choose the best, or Train is augmented and no stage follows that
+            would learn from its clips.
     """
     if "validation" not in datasets:
         raise ConfigError(
@@ -367,8 +366,8 @@ def train_heads_first(
         )
     if getattr(datasets["train"].source, "augmentation", None) is not None and args.num_train_epochs <= 0:
         raise ConfigError(
-            "augmentation changes nothing if num_train_epochs is 0, because the heads learn on one pass of the encoder over "
-            "unchanged clips: leave augmentation out, or train for at least one epoch"
+            "augmentation changes nothing if num_train_epochs is 0, because the heads learn on one pass of the encoder "
+            "over unchanged clips: leave augmentation out, or train for at least one epoch"
         )
     stage_args = heads_first_arguments(args, settings)
     scores_file = Path(stage_args.output_dir) / "results.json"
@@ -426,8 +425,8 @@ def print_plan(trainer: Burst2VecTrainer) -> None:
     learning = sum(parameter.numel() for parameter in trainer.model.parameters() if parameter.requires_grad)
     processes = f" over {trainer.args.world_size} processes" if trainer.args.world_size > 1 else ""
     print(
-        f"{len(trainer.train_dataset):,} Train clips in {len(sampler):,} batches per epoch{processes}; {padding:.1%} of "
-        f"their audio is padding. {learning:,} of {trainer.model.num_parameters():,} parameters learn."
+        f"{len(trainer.train_dataset):,} Train clips in {len(sampler):,} batches per epoch{processes}; {padding:.1%} "
+        f"of their audio is padding. {learning:,} of {trainer.model.num_parameters():,} parameters learn."
     )
 
 

@@ -16,10 +16,14 @@ from little_corpora import CLIPS, write_metadata_corpus, write_noise
 from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 from paravox.corpora.exvo import EMOTIONS
+from paravox.evaluation.predictions_file import read_predictions
 from paravox.modeling.errors import AudioError, CheckpointError, ConfigError
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+from paravox.modeling.tasks import parse_tasks
 from paravox.recipes.burst2vec import predict, score, train
 from paravox.runs.output_folder import claim_output_folder
+from paravox.runs.settings import parse_settings
+from paravox.runs.training_defaults import training_defaults
 from paravox.trainers import lower_states
 
 RECIPES = Path(train.__file__).parent.parent
@@ -365,3 +369,174 @@ def test_the_submission_has_the_challenges_columns(exvo_folder, tiny_encoder_fol
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="checkpoint .*nowhere.* cannot be opened"):
         predict.main(["clip.wav", "--model", str(tmp_path / "nowhere")])
+
+
+def settings_of(argv):
+    return parse_settings(train.SETTINGS, argv, "", training_defaults)
+
+
+def test_oversampling_changes_train_alone_and_to_one_size(demo_data, tmp_path):
+    """Eight Train clips, of which every label differs; with five copies of one stratum, each other one is repeated."""
+    metadata = tmp_path / "data" / "metadata.csv"
+    header, *rows = metadata.read_text().splitlines()
+    # Clips 1 to 4 get the labels of clip 0, so that their stratum has five clips and the three others one each.
+    labels = rows[0].split(",")[3:]
+    rows[1:5] = [",".join([*row.split(",")[:3], *labels]) for row in rows[1:5]]
+    metadata.write_text("\n".join([header, *rows]) + "\n")
+    model, data, *_ = settings_of([*demo_data, "--oversample", "true"])
+    datasets = train.build_datasets(data, parse_tasks(model.tasks), train.build_extractor(model), seed=0)
+    assert {split: len(dataset) for split, dataset in datasets.items()} == {"train": 20, "validation": 6, "test": 6}
+    files = datasets["train"].files
+    assert sorted(set(files)) == [f"{clip}.wav" for clip in range(8)]
+    assert [files.count(f"{clip}.wav") for clip in (5, 6, 7)] == [5, 5, 5]
+    data.max_repeats = 2
+    datasets = train.build_datasets(data, parse_tasks(model.tasks), train.build_extractor(model), seed=0)
+    assert len(datasets["train"]) == 5 + 3 * 2
+
+
+def test_shuffled_labels_are_those_of_train_in_another_order(demo_data):
+    model, data, *_ = settings_of([*demo_data, "--shuffle_labels", "true"])
+    tasks, extractor = parse_tasks(model.tasks), train.build_extractor(model)
+    shuffled = train.build_datasets(data, tasks, extractor, seed=0)
+    data.shuffle_labels = False
+    plain = train.build_datasets(data, tasks, extractor, seed=0)
+    ages = shuffled["train"].labels["age"].tolist()
+    assert sorted(ages) == sorted(plain["train"].labels["age"]) and ages != plain["train"].labels["age"].tolist()
+    for split in ("validation", "test"):
+        assert shuffled[split].labels["age"].tolist() == plain[split].labels["age"].tolist()
+
+
+def test_the_level_reaches_the_clips_and_the_saved_model(demo_data, tmp_path):
+    model, *_ = settings_of([*demo_data, "--target_rms_db", "-20"])
+    samples = train.build_extractor(model).load(tmp_path / "data" / "audio" / "0.wav")
+    assert 20 * np.log10(np.sqrt(np.mean(samples**2))) == pytest.approx(-20, abs=0.01)
+    train.main([*demo_data, "--target_rms_db", "-20", "--max_steps", "1"])
+    saved = json.loads((tmp_path / "run" / "model" / "preprocessor_config.json").read_text())
+    assert saved["target_rms_db"] == -20
+
+
+MINIMAL = """
+tasks:
+  - {name: age, kind: scalar, range: [20, 40], unit: years}
+encoder: ENCODER
+"""
+
+
+@pytest.fixture
+def minimal(tiny_encoder_folders, tmp_path):
+    """The command line of a YAML file with tasks and encoder alone."""
+    data = write_metadata_corpus(tmp_path / "data", yaml.safe_load(MINIMAL)["tasks"])
+    (tmp_path / "minimal.yaml").write_text(MINIMAL.replace("ENCODER", str(tiny_encoder_folders["whisper"])))
+    return [str(tmp_path / "minimal.yaml"), "--data_dir", str(data), "--use_cpu", "true"]
+
+
+def test_tasks_and_an_encoder_are_enough(minimal, tmp_path, capsys):
+    results = train.main([*minimal, "--num_train_epochs", "2"])
+    run, said = tmp_path / "runs" / "train", capsys.readouterr()
+    evaluations = [line for line in said.out.splitlines() if line.startswith("epoch ")]
+    assert [line.split(":")[0] for line in evaluations] == ["epoch 1.00", "epoch 2.00"]
+    assert all(", age MAE " in line and "loss " in line for line in evaluations)
+    assert "parameters learn." in said.out and "8 Train clips in 1 batches per epoch" in said.out
+    assert "Scores (Val chose the epoch)" in said.out
+    assert "training" in said.err and "loss" in said.err  # the line of progress
+    assert "{'" not in said.out + said.err  # no dictionaries
+    state = json.loads((run / "trainer_state.json").read_text())
+    losses = {entry["step"]: entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry}
+    best = min(losses, key=losses.get)
+    assert state["best_global_step"] == best
+    # The model that is kept is that of the best epoch: it has the score that was logged there.
+    logged = next(entry for entry in state["log_history"] if entry["step"] == best and "eval_age_mae" in entry)
+    assert results["val"]["age_mae"] == pytest.approx(logged["eval_age_mae"], abs=1e-4)
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert {"eval_age_mae", "eval_loss"} <= set().union(*log)
+    assert (run / "predictions" / "test.npz").is_file() and (run / "model" / "config.json").is_file()
+
+
+def test_without_val_nothing_chooses_and_nothing_says_so(minimal, tmp_path, capsys):
+    metadata = tmp_path / "data" / "metadata.csv"
+    metadata.write_text(metadata.read_text().replace(",validation,", ",train,"))
+    results = train.main([*minimal, "--num_train_epochs", "1"])
+    said = capsys.readouterr().out
+    assert "nothing chooses an epoch, and the last one is kept" in said and "Scores after the last epoch" in said
+    assert "val" not in results and "Val chose" not in said
+    card = (tmp_path / "runs" / "train" / "model" / "README.md").read_text()
+    assert "The last epoch was kept." in card and "chose" not in card
+    with pytest.raises(ConfigError, match="early_stopping_patience needs a validation split"):
+        train.main([*minimal, "--early_stopping_patience", "2", "--overwrite", "true"])
+    with pytest.raises(ConfigError, match="heads_first_epochs needs a validation split"):
+        train.main([*minimal, "--heads_first_epochs", "2", "--overwrite", "true"])
+
+
+def test_train_alone_trains(minimal, tmp_path, capsys):
+    metadata = tmp_path / "data" / "metadata.csv"
+    rows = metadata.read_text().splitlines()
+    metadata.write_text("\n".join(row for row in rows if ",validation," not in row and ",test," not in row) + "\n")
+    results = train.main([*minimal, "--num_train_epochs", "1"])
+    assert results["constant"] == {} and "there are no scores" in capsys.readouterr().out
+    assert (tmp_path / "runs" / "train" / "model" / "model.safetensors").is_file()
+
+
+def test_a_run_that_would_learn_nothing_is_refused(minimal):
+    with pytest.raises(ConfigError, match="num_train_epochs and heads_first_epochs are both 0"):
+        train.main([*minimal, "--num_train_epochs", "0"])
+
+
+def test_the_heads_first_stage_has_its_own_arguments_and_they_are_checked(demo_data):
+    *_, run, _, args = settings_of([*demo_data, "--heads_first_epochs", "3", "--encoder_learning_rate", "1e-6"])
+    stage = train.heads_first_arguments(args, run)
+    assert (stage.num_train_epochs, stage.learning_rate, stage.task_batching) == (3, 1e-3, "round_robin")
+    assert stage.trainable_encoder_layers == 0 and stage.encoder_learning_rate is None and stage.max_steps == -1
+    assert stage.eval_strategy.value == stage.save_strategy.value == "epoch" and stage.load_best_model_at_end
+    assert stage.metric_for_best_model == args.metric_for_best_model and stage.seed == args.seed
+    assert Path(stage.output_dir) == Path(args.output_dir) / "frozen_head"
+    assert args.max_steps == 2 and args.encoder_learning_rate == 1e-6  # those of the run are left as they were
+    run.heads_first_learning_rate = -1.0
+    run.heads_first_task_batching = "all_tasks"
+    args.task_batch_sizes = {"age": 3}
+    assert train.heads_first_arguments(args, run).task_batch_sizes is None
+
+
+def test_weights_are_saved_before_anything_is_scored(demo_data, tmp_path, monkeypatch):
+    def fail(*arguments):
+        assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+        raise AudioError("a Test clip that cannot be read")
+
+    monkeypatch.setattr(train, "score_splits", fail)
+    with pytest.raises(AudioError, match="a Test clip"):
+        train.main(demo_data)
+
+
+@pytest.mark.parametrize(("corpus", "labels"), [("emodb", "anger boredom disgust fear happiness sadness neutral")])
+def test_every_corpus_trains_by_its_name(corpus, labels, minimal, open_corpora, tmp_path):
+    tasks = [{"name": "emotion", "kind": "classes", "labels": labels.split()}]
+    settings = yaml.safe_load(Path(minimal[0]).read_text()) | {"tasks": tasks, "corpus": corpus}
+    (tmp_path / "corpus.yaml").write_text(yaml.safe_dump(settings))
+    options = ["--data_dir", str(open_corpora / corpus), "--max_steps", "1", "--use_cpu", "true"]
+    options += ["--corpus_options", '{"folds": 4}']
+    results = train.main([str(tmp_path / "corpus.yaml"), *options])
+    assert 0 <= results["val"]["emotion_uar"] <= 1 and 0 <= results["test"]["emotion_uar"] <= 1
+
+
+def test_labels_and_speakers_lie_beside_the_predictions(demo_data, tmp_path):
+    results = train.main(demo_data)
+    saved = read_predictions(tmp_path / "run" / "predictions" / "val.npz")
+    with open(tmp_path / "data" / "metadata.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "validation"]
+    assert saved.speakers == [row["speaker"] for row in rows]
+    assert saved.clips == [Path(row["file_name"]).name for row in rows]
+    np.testing.assert_allclose(saved.labels["age"], [float(row["age"]) for row in rows])
+    mae = np.abs(saved.predictions["age"] - saved.labels["age"]).mean()
+    assert results["val"]["age_mae"] == pytest.approx(mae, abs=1e-4)
+
+
+def test_the_constant_prediction_is_that_of_train(demo_data, tmp_path):
+    """The median of Train's ages, not that of the scored split."""
+    results = train.main(demo_data)
+    ages = {"train": [], "validation": [], "test": []}
+    with open(tmp_path / "data" / "metadata.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            ages[row["split"]].append(float(row["age"]))
+    for split, title in (("validation", "val"), ("test", "test")):
+        expected = np.abs(np.array(ages[split]) - np.median(ages["train"])).mean()
+        assert results["constant"][title]["age_mae"] == pytest.approx(expected)
+        assert expected != pytest.approx(np.abs(np.array(ages[split]) - np.median(ages[split])).mean())

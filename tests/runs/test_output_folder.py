@@ -19,7 +19,7 @@ from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoin
     ],
 )
 def test_a_full_disk_is_said_and_how_to_go_on(tmp_path, error):
-    with pytest.raises(ConfigError, match=r"no disk left for output_dir .*run .*start it again"):
+    with pytest.raises(ConfigError, match=r"no disk space is left for output_dir .*run .*start the command again"):
         with claim_output_folder(tmp_path / "run", empty=True):
             raise error
 
@@ -27,7 +27,7 @@ def test_a_full_disk_is_said_and_how_to_go_on(tmp_path, error):
 def test_a_writer_that_does_not_say_why_it_failed(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**9, 10**9, 1000))
-    with pytest.raises(ConfigError, match="no disk left"):
+    with pytest.raises(ConfigError, match="no disk space is left"):
         with claim_output_folder(tmp_path / "run", empty=True):
             raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 

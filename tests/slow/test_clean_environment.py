@@ -1,4 +1,4 @@
-"""What is published opens in an environment that holds torch, transformers, soundfile and soxr, and nothing of paravox."""
+"""A published model opens in an environment with torch, transformers, soundfile and soxr, and without paravox."""
 
 import os
 import subprocess
