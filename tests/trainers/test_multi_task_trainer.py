@@ -321,3 +321,59 @@ def test_a_run_resumed_in_mid_epoch_sees_the_same_batches_and_ends_with_the_same
     assert batches["resumed"] == batches["unbroken"][4:] and len(batches["resumed"]) == 2
     for (name, ours), theirs in zip(resumed.model.named_parameters(), unbroken.model.parameters(), strict=True):
         assert torch.equal(ours, theirs), name
+
+
+def drawn(trainer):
+    return [(draws[0].task, [draw.index for draw in draws]) for draws in trainer.train_batch_sampler()]
+
+
+def test_batches_follow_the_arguments(make_trainer, dataset):
+    largest = {task: max(len(rows) for name, rows in drawn(make_trainer()) if name == task) for task in KINDS}
+    assert largest == {"emotion": 4, "age": 4, "country": 4}
+    batches = drawn(make_trainer(task_batch_sizes={"age": 2}))
+    largest = {task: max(len(rows) for name, rows in batches if name == task) for task in KINDS}
+    assert largest == {"emotion": 4, "age": 2, "country": 4}
+    turns = [task for task, _ in drawn(make_trainer(task_batching="round_robin"))]
+    assert turns == (list(KINDS) * 4)[: len(turns)]
+    budget = max(dataset.seconds) * 1.5
+    batches = drawn(make_trainer(max_batch_seconds=budget))
+    assert all(len(rows) * dataset.seconds[rows].max() <= budget for _, rows in batches) and len(batches) > 15
+    spread = {
+        buckets: np.mean([np.ptp(dataset.seconds[rows]) for _, rows in drawn(make_trainer(**settings))])
+        for buckets, settings in {
+            True: {"per_device_train_batch_size": 2},
+            False: {"per_device_train_batch_size": 2, "length_buckets": False},
+        }.items()
+    }
+    assert spread[True] < 0.75 * spread[False]
+
+
+def test_the_seed_of_the_batches_is_the_data_seed_or_that_of_the_run(make_trainer):
+    assert drawn(make_trainer(seed=1)) == drawn(make_trainer(seed=1)) != drawn(make_trainer(seed=2))
+    assert drawn(make_trainer(seed=1, data_seed=5)) == drawn(make_trainer(seed=2, data_seed=5))
+    assert drawn(make_trainer(seed=5)) == drawn(make_trainer(seed=1, data_seed=5))
+
+
+def test_each_epoch_has_its_own_batches(make_trainer):
+    trainer = make_trainer(num_train_epochs=2)
+    seen = []
+    compute_loss = trainer.compute_loss
+    trainer.compute_loss = lambda model, inputs, **options: (
+        seen.append((inputs["task"], inputs["index"].tolist())) or compute_loss(model, inputs, **options)
+    )
+    trainer.train()
+    half = len(seen) // 2
+    assert sorted(seen[:half]) != sorted(seen[half:])
+    for epoch in (seen[:half], seen[half:]):
+        rows = [row for task, rows in epoch if task == "age" for row in rows]
+        assert sorted(rows) == list(range(2, CLIPS))
+
+
+def test_a_resume_can_have_more_patience(make_trainer, tmp_path):
+    settings = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
+    settings |= {"learning_rate": 0.0, "metric_for_best_model": "age_mae", "greater_is_better": False}
+    settings |= {"load_best_model_at_end": True}
+    make_trainer(max_steps=2, early_stopping_patience=3, **settings).train()  # one of three is spent
+    resumed = make_trainer(max_steps=20, early_stopping_patience=5, **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-2"))
+    assert resumed.state.global_step == 6
