@@ -1,4 +1,4 @@
-"""The export program: the file of an ensemble tells what it needs to be used, and the program says how well it agrees."""
+"""The export program: its file describes itself, and the program says how well it agrees with the model."""
 
 import json
 import os
