@@ -140,6 +140,7 @@ def test_missing_audio_is_named(write, table):
         ({"Country": [0, 9, 3, None, 1]}, "country that is none of 0 to 3"),
         ({"Age": [20.5, 50, 31.5, None, 25]}, "age outside 20 to 40 years: 1 .50"),
         ({"Age": [20.5, None, 31.5, None, 25]}, "Train or Val row without all its labels: 1 .00001"),
+        ({"Age": [20.5, 39, None, None, 25]}, "Train or Val row without all its labels: 1 .00002"),
         ({"Split": ["Train", "Dev", "Val", "Test", "Test"]}, "split that is none of Train, Val, Test: 1 .Dev"),
         ({"Subject_ID": ["Speaker_1", "Speaker_2", "Speaker_2", None, None]}, "speaker in more than one split"),
         ({"File_ID": ["[0]", "[0]", "[1]", "[2]", "[3]"]}, "File_ID listed twice"),

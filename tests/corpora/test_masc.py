@@ -81,6 +81,11 @@ def test_unknown_folders_are_named(write, clip, message):
         read_masc(str(write((*CLIPS, clip))))
 
 
+def test_only_folders_of_three_digits_are_speakers(write):
+    others = ("01/anger/phrase/1011", "0001/anger/phrase/1011", "music/anger/phrase/1011")
+    assert len(read_masc(write((*CLIPS, *others)))) == len(CLIPS)
+
+
 def test_copies_are_named(write):
     write()
     with pytest.raises(CorpusError, match="recording found twice: 13 "):

@@ -32,6 +32,7 @@ def test_each_split_has_a_panel_of_its_own():
         found = [(left, height) for left, _, _, height in bars(panel.containers[0])]
         assert found == [(pytest.approx(left), height) for left, height in counts]
     assert [panel.lines[0].get_xdata()[0] for panel in panels] == [pytest.approx(0.65), 2.0, 3.05]
+    assert {panel.get_xlim()[0] for panel in panels} == {0} and len({panel.get_xlim() for panel in panels}) == 1
     assert "seconds" in panels[-1].get_xlabel()
 
 
