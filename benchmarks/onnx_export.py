@@ -1,10 +1,10 @@
-"""Rows onnx_alone and onnx_batches: a saved model in onnxruntime against the same model in PyTorch, on real bursts.
+"""Measures rows onnx_alone and onnx_batches: a saved model in onnxruntime and in PyTorch, on real bursts.
 
     python benchmarks/onnx_export.py --model runs/real_bursts/model --data_dir BURSTS
 
-Both sides get the same inputs, made once by the feature extractor, and the same number of threads; decoding is not
-counted. One row is of clips one by one, as a service gets them, the other of the batches that `paravox predict` makes
-of them. Needs the extra: pip install 'paravox[onnx]'.
+Both sides get the same inputs, which the feature extractor makes once, and the same number of threads; decoding is not
+counted. One row is for clips one by one, as a service gets them, the other one for the batches of `paravox predict`.
+Needs the extra: pip install 'paravox[onnx]'.
 """
 
 import argparse
@@ -28,13 +28,22 @@ Predict = Callable[[BatchFeature], dict[str, Any]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="a saved model or ensemble")
-    parser.add_argument("--data_dir", required=True, help="folder with recordings")
-    parser.add_argument("--clips", type=int, default=100, help="drawn evenly from the folder (default %(default)s)")
-    parser.add_argument("--batch_seconds", type=float, default=DEFAULT_BATCH_SECONDS, help="(default %(default)s)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of both sides")
-    parser.add_argument("--repeats", type=int, default=3, help="of both sides, by turns (default %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--model", required=True, help="Saved model or ensemble.")
+    parser.add_argument("--data_dir", required=True, help="Folder with recordings.")
+    parser.add_argument(
+        "--clips", type=int, default=100, help="Number of clips, drawn at random (default: %(default)s)."
+    )
+    parser.add_argument(
+        "--batch_seconds",
+        type=float,
+        default=DEFAULT_BATCH_SECONDS,
+        help="Seconds of audio per batch (default: %(default)s).",
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="Number of threads of both sides.")
+    parser.add_argument("--repeats", type=int, default=3, help="Number of runs of each side (default: %(default)s).")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model, extractor = open_model(arguments.model)
@@ -68,7 +77,7 @@ def main() -> None:
 
 
 def compare(by_onnx: Predict, by_pytorch: Predict, batches: list[BatchFeature], repeats: int) -> dict[str, Any]:
-    """Clips a second of both over the same batches, in one run."""
+    """Clips per second of both sides for the same batches, measured in one run."""
     count = sum(len(batch["attention_mask"]) for batch in batches)
     seconds = side_by_side(
         lambda: [by_onnx(batch) for batch in batches], lambda: [by_pytorch(batch) for batch in batches], repeats

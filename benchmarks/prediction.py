@@ -1,10 +1,11 @@
-"""Row e_whisper: a folder of real bursts through our predictor against the stock audio-classification pipeline.
+"""Measures row e_whisper: predicting a folder of real bursts, with paravox and with the audio-classification pipeline.
 
     python benchmarks/prediction.py --model runs/real_bursts/model --encoder WHISPER_BASE --data_dir BURSTS
 
-Both sides have the encoder of the same Whisper and decode the same files by soundfile. The pipeline's classifier is a
-linear layer fitted on Train on the pipeline's own pooled output, so that both have a score to print; it pads every clip
-to 30 s, which is what makes it slow. Its best batch size of three counts.
+Both sides have the same Whisper encoder and decode the same files with soundfile. The classifier of the pipeline is
+fitted on clips of Train, so that both sides have a score to print. The pipeline pads every clip to 30 s, which makes it
+slow. It runs once per batch size, without a warm-up, and its best batch size counts; paravox runs several times after a
+warm-up, and the median counts.
 """
 
 import argparse
@@ -26,14 +27,18 @@ from paravox.modeling.encoders import WhisperClipEncoder, load_encoder_weights
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="a model of the real_bursts recipe")
-    parser.add_argument("--encoder", required=True, help="folder or name of the Whisper that the pipeline gets")
-    parser.add_argument("--data_dir", required=True, help="folder with the bursts and their metadata.csv")
-    parser.add_argument("--train_clips", type=int, default=400, help="to fit the pipeline's classifier on")
-    parser.add_argument("--clips", type=int, default=150, help="of the validation part, that both sides predict")
-    parser.add_argument("--batch_sizes", type=int, nargs="+", default=[1, 4, 8], help="that the pipeline tries")
-    parser.add_argument("--repeats", type=int, default=3, help="of our side; the pipeline runs once a batch size")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--model", required=True, help="Model that real_bursts.yaml trained.")
+    parser.add_argument("--encoder", required=True, help="Folder or Hub name of the Whisper for the pipeline.")
+    parser.add_argument("--data_dir", required=True, help="Folder with the bursts and their metadata.csv.")
+    parser.add_argument(
+        "--train_clips", type=int, default=400, help="Number of clips that the classifier of the pipeline is fitted on."
+    )
+    parser.add_argument("--clips", type=int, default=150, help="Number of clips of Val that both sides predict.")
+    parser.add_argument("--batch_sizes", type=int, nargs="+", default=[1, 4, 8], help="Batch sizes of the pipeline.")
+    parser.add_argument("--repeats", type=int, default=3, help="Number of runs of paravox.")
     arguments = parser.parse_args()
     model, extractor = open_model(arguments.model)
     labels = model.tasks["emotion"].labels
@@ -72,7 +77,7 @@ def main() -> None:
 
 
 def read_clips(data_dir: str, split: str, labels: list[str], count: int) -> list[tuple[str, int]]:
-    """Paths and strongest emotions of clips drawn evenly from a split."""
+    """Paths and strongest emotions of clips that are drawn at random from a split."""
     with open(Path(data_dir) / "metadata.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == split and row[labels[0]]]
     drawn = np.random.default_rng(0).permutation(len(rows))[:count]
@@ -86,7 +91,7 @@ def decoded(paths: list[str]):
 
 
 def fitted_pipeline(encoder: str, labels: list[str], train: list[tuple[str, int]]):
-    """The stock pipeline with a classifier fitted on what the stock model pools from padded Train clips."""
+    """The pipeline of Transformers, with a classifier that is fitted on the pooled output for padded Train clips."""
     torch.manual_seed(0)
     config = WhisperConfig.from_pretrained(encoder, num_labels=len(labels), id2label=dict(enumerate(labels)))
     model = WhisperForAudioClassification(config).eval()

@@ -1,8 +1,8 @@
 """Measures whether adversarial debiasing helps against a known bias: synthetic bursts whose Train ties age to country.
 
-    python recipes/burst2vec/bias_study.py --output_dir runs/bias_study --output
-    recipes/burst2vec/results/bias_study.json python recipes/burst2vec/bias_study.py ... --bursts_runs
-    runs/real_bursts_encoder runs/real_bursts_extractor
+    python recipes/burst2vec/bias_study.py --output_dir runs/bias_study \\
+        --output recipes/burst2vec/results/bias_study.json
+    python recipes/burst2vec/bias_study.py ... --bursts_runs runs/real_bursts_encoder runs/real_bursts_extractor
 
 For every bias and seed, the program writes a corpus and trains tiny_demo.yaml on it three times: with adversarial
 debiasing in both scopes, and without it (the paper's -Adv). Val and Test are unbiased and, for a given seed, the same

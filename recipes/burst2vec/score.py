@@ -1,8 +1,8 @@
 """Scores one or several saved models on a corpus, and the mean of their predictions.
 
     paravox score runs/wl/model --data_dir EXVO --corpus exvo --split validation
-    paravox score runs/wl/model runs/hl/model --data_dir EXVO --corpus exvo --split test --submission
-    ExVo-Multi_team_1.csv
+    paravox score runs/wl/model runs/hl/model --data_dir EXVO --corpus exvo \\
+        --split test --submission ExVo-Multi_team_1.csv
 
 Prints a table with each model, the mean of all models if there are several, and a constant prediction that was fitted
 on Train. The submission file is that of the ExVo challenge; it can be written for clips without labels.
