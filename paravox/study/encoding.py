@@ -117,8 +117,8 @@ def equal_lower_layers(encoder: SpeechEncoder, other: SpeechEncoder) -> int:
 
     All weights in and below them are equal. This is never all of them, so that there is a layer to run.
     """
-    if encoder.model.config.model_type == "wavlm":
-        return 0  # its first layer makes a position bias that the others use
+    if not encoder.layers_run_alone:
+        return 0
     ours, theirs = encoder.state_dict(), other.state_dict()
     differing = [name for name in ours if name not in theirs or not torch.equal(ours[name], theirs[name])]
     return max(0, min([len(encoder.layers) - 1, *(_layer_of(encoder, name) for name in differing)]))

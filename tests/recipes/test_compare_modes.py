@@ -57,5 +57,5 @@ def test_what_is_planted_is_found():
 def test_files_that_share_nothing():
     first = write("first", "head", base)
     second = write("second", "full", base, checkpoints=("none",))
-    with pytest.raises(ConfigError, match=r"share no trials of none and a\+b: run both in each mode"):
+    with pytest.raises(ConfigError, match=r"share no trials of none and a\+b: run both checkpoints in each mode"):
         compare_modes.main([first, second, "--output_dir", "out"])

@@ -1,6 +1,7 @@
 """The pre-finetuning recipe: every YAML runs, a power set goes on where it was, and its checkpoints open."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassifica
 from paravox.modeling.errors import ConfigError
 from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning
 from paravox.recipes.prefinetuning import prefinetune
+from paravox.study.results_file import ResultsFile
+from paravox.trainers import lower_states
 
 CONFIGS = Path(prefinetune.__file__).parent / "configs"
 PRE_FINETUNING_CONFIGS = [CONFIGS / f"{name}.yaml" for name in ("paper", "released_program", "open_corpora")]
@@ -71,12 +74,8 @@ def test_finished_combinations_are_skipped(run, capsys, monkeypatch):
 
 def test_the_lower_layers_are_encoded_once_for_all_combinations(run, monkeypatch):
     encoded = []
-    encode = prefinetune.PreFinetuningTrainer._encode_clips
-    monkeypatch.setattr(
-        prefinetune.PreFinetuningTrainer,
-        "_encode_clips",
-        lambda self, dataset, layers: encoded.append(len(dataset)) or encode(self, dataset, layers),
-    )
+    write = lower_states.write_states
+    monkeypatch.setattr(lower_states, "write_states", lambda *args: encoded.append(args[2]) or write(*args))
     run(PRE_FINETUNING_CONFIGS[-1], "--power_set", encoder="whisper")
     assert sum(encoded) == 32 + 56  # all clips of the two corpora, each once
 
@@ -84,11 +83,14 @@ def test_the_lower_layers_are_encoded_once_for_all_combinations(run, monkeypatch
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--combination", "ased"], "combination names 'ased', the corpora are turev, emodb"),
-        (["--combination", "emodb", "--power_set"], "either power_set or one combination, not both"),
+        (["--combination", "ased"], "combination: 'ased' is not among the corpora: use one of turev, emodb"),
+        (["--combination", "emodb", "--power_set"], "power_set and combination are both given"),
         (["--resume_from_checkpoint", "last"], "every combination goes on by itself"),
-        (["--push_to_hub", "true", "--power_set"], "would give every combination one name: publish their folders"),
-        (["--split_by", "speakers"], "split_by 'speakers': use speaker or random"),
+        (
+            ["--push_to_hub", "true", "--power_set"],
+            "would publish all combinations under one name: publish each folder",
+        ),
+        (["--split_by", "speakers"], "split_by"),
     ],
 )
 def test_what_does_not_fit_is_refused(run, options, message):
@@ -104,10 +106,17 @@ def test_few_shot_trials_are_run_before_the_next_combination(run, esd_folder, mo
     )
     options = ["--few_shot_config", str(study), "--few_shot_data_dir", str(esd_folder), "--power_set"]
     order = []
-    trials, train = prefinetune.run_few_shot_trials, prefinetune.pre_finetune
-    monkeypatch.setattr(prefinetune, "run_few_shot_trials", lambda *args: order.append(args[0]) or trials(*args))
+    train = prefinetune.pre_finetune
     monkeypatch.setattr(prefinetune, "pre_finetune", lambda *args: order.append(args[-1].name) or train(*args))
+
+    def start(program, arguments):
+        """Runs the other program here, because a process of its own takes seconds to start."""
+        order.append(arguments[arguments.index("--only") + 1])
+        import_module(f"paravox.recipes.{program}").main(arguments)
+
+    monkeypatch.setattr(prefinetune, "start", start)
     run(PRE_FINETUNING_CONFIGS[-1], *options, encoder="whisper")
-    assert order == ["none", "turev", "turev", "emodb", "emodb", "emodb+turev", "emodb+turev"]
-    table = prefinetune.few_shot.ResultsFile(Path("study/results.sqlite"), {}).table()
+    names = ("turev", "emodb", "emodb+turev")
+    assert order == ["checkpoint=none", *(entry for name in names for entry in (name, f"checkpoint={name}"))]
+    table = ResultsFile(Path("study/results.sqlite"), {}).table()
     assert len(table) == 4 * 2 * 2 * 2 * 2 and set(table["status"]) == {"finished"}

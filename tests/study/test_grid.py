@@ -1,126 +1,61 @@
-"""The study as data: how many trials there are, and which clips each is given."""
+"""The study as data: which trials there are, and settings that are refused."""
 
-from collections import Counter
-from pathlib import Path
-
-import numpy as np
 import pytest
-import yaml
 
-from paravox.modeling.errors import ConfigError, CorpusError
-from paravox.study import grid as study_module
-from paravox.study.grid import StudySettings, Trial, draw_clips, read_speakers, trial_seed
-
-CONFIGS = Path(study_module.__file__).parent / "configs"
+from paravox.modeling.errors import ConfigError
+from paravox.study.grid import StudySettings, Trial
 
 
 def settings(**changes):
-    fields = {
-        "corpora": ["emodb", "turev"],
-        "speakers": ["0001", "0011"],
-        "emotions": ["neutral", "angry", "happy"],
-        "shots": [2, 4, 8, 64],
-    }
+    fields = {"corpora": ["turev", "emodb"], "speakers": ["0001", "0011"], "emotions": ["angry"], "shots": [2, 4]}
     return StudySettings(**(fields | changes))
 
 
-def load(name):
-    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    return StudySettings(**{key: value for key, value in values.items() if key in StudySettings.__dataclass_fields__})
+def test_the_grid_is_the_product_of_its_parts():
+    study = settings(repetitions=2, baselines=["compare_2016"], combinations=["emodb+turev", "none"])
+    assert study.checkpoints == ["none", "emodb+turev"]
+    expected = [
+        Trial(checkpoint, speaker, "angry", k, repetition)
+        for checkpoint in ("none", "emodb+turev", "compare_2016")
+        for speaker in ("0001", "0011")
+        for k in (2, 4)
+        for repetition in (0, 1)
+    ]
+    assert study.grid() == expected
+    assert settings().checkpoints == ["none", "turev", "emodb", "emodb+turev"]
 
 
-def test_the_paper_s_grid():
-    grid = load("paper_few_shot").grid()
-    assert len(grid) == len(set(grid)) == 33_600
-    assert Counter(trial.k for trial in grid) == dict.fromkeys((2, 4, 8, 16, 24, 32, 64), 4_800)
-    assert len({trial.checkpoint for trial in grid}) == 16
-    languages = load("paper_few_shot").language_of
-    assert languages["0010"] == "Mandarin" and languages["0011"] == "English" and len(languages) == 20
+def test_languages():
+    assert settings().language_of == {"0001": "Mandarin", "0011": "English"}
+    languages = {"Polish": ["0011", "0012"]}
+    assert settings(languages=languages).language_of == {"0011": "Polish"}
+    assert settings(corpus="another").language_of == {}
 
 
-def test_the_open_grid():
-    assert len(load("open_few_shot").grid()) == 15_120
-
-
-@pytest.fixture
-def clips(esd_folder):
-    return read_speakers(settings(), esd_folder)
-
-
-def test_the_parts_of_a_speaker(clips):
-    drawn = draw_clips(clips, Trial("none", "0011", "angry", 4, 0), "esd", seed=0)
-    rows = clips.loc[drawn.train]
-    assert drawn.train_labels.tolist() == [True, True, False, False]
-    assert (rows["emotion"] == "angry").tolist() == drawn.train_labels.tolist()
-    assert set(rows["speaker"]) == {"0011"} and set(rows["split"]) == {"train"}
-    for part, labels, split, count in (
-        (drawn.evaluation, drawn.evaluation_labels, "validation", 6),
-        (drawn.test, drawn.test_labels, "test", 9),
-    ):
-        rows = clips.loc[part]
-        assert len(rows) == count and set(rows["split"]) == {split} and set(rows["speaker"]) == {"0011"}
-        assert (rows["emotion"] == "angry").tolist() == labels.tolist()
-
-
-def test_more_shots_are_the_fewer_ones_and_others(clips):
-    for repetition in range(5):
-        previous = set()
-        for k in (2, 4, 8):
-            drawn = set(draw_clips(clips, Trial("none", "0001", "happy", k, repetition), "esd", seed=0).train.tolist())
-            assert previous < drawn and len(drawn) == k
-            previous = drawn
-
-
-def test_the_draw_depends_on_nothing_but_its_trial(clips, esd_folder, tmp_path):
-    trial = Trial("none", "0001", "happy", 4, 1)
-    drawn = clips.loc[draw_clips(clips, trial, "esd", seed=0).train, "name"].tolist()
-    np.random.seed(7)
-    # Other speakers or emotions in the study, another checkpoint, and the corpus in another place change nothing.
-    (tmp_path / "elsewhere").symlink_to(esd_folder)
-    other = read_speakers(settings(speakers=["0001"], emotions=["happy"]), str(tmp_path / "elsewhere"))
-    again = other.loc[draw_clips(other, trial._replace(checkpoint="emodb"), "esd", seed=0).train, "name"].tolist()
-    assert again == drawn
-    draws = {
-        tuple(draw_clips(clips, trial._replace(repetition=repetition), "esd", seed).train)
-        for repetition in range(3)
-        for seed in range(3)
-    }
-    assert len(draws) > 5
-    assert trial_seed(trial, 0) == trial_seed(trial._replace(checkpoint="emodb"), 0) != trial_seed(trial, 1)
-
-
-def test_a_trial_that_lacks_shots_says_which(clips):
-    reason = draw_clips(clips, Trial("none", "0001", "happy", 64, 0), "esd", seed=0)
-    assert reason == "32 clips of each needed, 4 positive and 8 negative in the train part"
-    no_test = clips[(clips["split"] != "test") | (clips["emotion"] != "happy")]
-    assert draw_clips(no_test, Trial("none", "0001", "happy", 2, 0), "esd", 0) == "no clip of happy in the test part"
+def test_the_description_holds_what_the_report_needs():
+    description = settings(mode="top_layers", top_layers=3, seed=4).description()
+    assert description["checkpoints"] == ["none", "turev", "emodb", "emodb+turev"]
+    assert description["languages"] == {"0001": "Mandarin", "0011": "English"}
+    # All that a single trial depends on: a file must not hold two studies that differ in one of these.
+    for name in ("mode", "top_layers", "layer", "selection", "max_epochs", "patience", "learning_rate", "batch_size"):
+        assert name in description
+    for name in ("warmup", "weight_decay", "max_seconds", "corpus", "seed"):
+        assert name in description
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shots": []}, "shots is .*give at least one"),
-        ({"shots": [2, 2]}, "none twice"),
+        ({"shots": []}, "shots is .*give at least one value"),
+        ({"shots": [2, 2]}, "each only once"),
         ({"shots": [0]}, "each k is at least 1"),
         ({"repetitions": 0}, "repetitions is 0"),
         ({"mode": "heads"}, "mode 'heads'"),
-        ({"mode": "top_layers"}, "top_layers .*goes with mode: top_layers"),
+        ({"mode": "top_layers"}, "top_layers .*is needed in mode top_layers"),
         ({"layer": "first"}, "layer 'first': use a number from 0"),
-        ({"combinations": ["ased"]}, "combination 'ased' is none of none, emodb, turev, emodb\\+turev"),
+        ({"combinations": ["ased"]}, "combination 'ased' is unknown: use one of none, turev, emodb, emodb\\+turev"),
     ],
 )
 def test_wrong_settings(changes, message):
     with pytest.raises(ConfigError, match=message):
         settings(**changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"speakers": ["0099"]}, "no clip of speaker '0099', found 0001, 0011: correct speakers"),
-        ({"emotions": ["sad"]}, "no clip of emotion 'sad'"),
-    ],
-)
-def test_what_the_corpus_lacks(changes, message, esd_folder):
-    with pytest.raises(CorpusError, match=message):
-        read_speakers(settings(**changes), esd_folder)

@@ -41,14 +41,14 @@ def test_rows_are_stored_all_or_none(results):
 
 def test_equal_rows_export_equal_bytes(results):
     results.add([row(2, seconds=1.0), row(4, predictions="0011")])
-    results.export(Path("a.csv.gz"))
+    results.export_trials(Path("a.csv.gz"))
     other = ResultsFile(Path("other.sqlite"), DESCRIPTION)
     other.add([row(4, predictions="0011", seconds=3.0), row(2)])
-    other.export(Path("b.csv.gz"))
+    other.export_trials(Path("b.csv.gz"))
     assert Path("a.csv.gz").read_bytes() == Path("b.csv.gz").read_bytes()
     third = ResultsFile(Path("third.sqlite"), DESCRIPTION)
     third.add([row(2, macro_f1=0.9)])
-    assert third.take_back(Path("a.csv.gz")) == 1  # what is there stays
+    assert third.import_trials(Path("a.csv.gz")) == 1  # what is there stays
     assert third.table()["macro_f1"].tolist() == [0.9, 0.5] and third.table()["predictions"].fillna("").tolist() == [
         "",
         "0011",
@@ -57,14 +57,16 @@ def test_equal_rows_export_equal_bytes(results):
 
 def test_more_of_a_study_may_come_but_not_another_one(results):
     ResultsFile(results.path, DESCRIPTION | {"shots": [2, 4]})
-    with pytest.raises(ConfigError, match="holds a study with seed 0, this one has 1: give another output_dir"):
+    with pytest.raises(ConfigError, match="holds a study with seed 0, this one has 1: use another output_dir"):
         ResultsFile(results.path, DESCRIPTION | {"seed": 1})
 
 
 def test_another_csv_is_refused(results):
     Path("other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ConfigError, match="is no export of a results file: it lacks columns"):
-        results.take_back(Path("other.csv"))
+    with pytest.raises(
+        ConfigError, match="other.csv has no column checkpoint, speaker, .*: give a csv.gz that few_shot.py wrote"
+    ):
+        results.import_trials(Path("other.csv"))
 
 
 def test_a_file_that_cannot_be_written(results, monkeypatch):
@@ -72,5 +74,38 @@ def test_a_file_that_cannot_be_written(results, monkeypatch):
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(results, "_connect", refuse)
-    with pytest.raises(ConfigError, match="disk is full.*start it again: what is stored stays"):
+    with pytest.raises(ConfigError, match="disk is full.*start the same command again, which keeps what is stored"):
         results.add([row(2)])
+
+
+def test_settings_that_change_a_trial_make_another_study(results):
+    for name in ("mode", "layer", "selection", "learning_rate", "max_seconds"):
+        path = Path(f"{name}.sqlite")
+        ResultsFile(path, DESCRIPTION | {name: "a"})
+        with pytest.raises(ConfigError, match=f"holds a study with {name} 'a', this one has 'b'"):
+            ResultsFile(path, DESCRIPTION | {name: "b"})
+    for name in ("corpora", "checkpoints", "speakers", "emotions", "repetitions", "languages"):
+        path = Path(f"{name}.sqlite")
+        ResultsFile(path, DESCRIPTION | {name: "a"})
+        ResultsFile(path, DESCRIPTION | {name: "b"})
+        with sqlite3.connect(path) as connection:
+            (value,) = connection.execute("SELECT value FROM study WHERE key = ?", (name,)).fetchone()
+        assert value == '"b"'
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b damaged", b"no,gzip\n"])
+def test_a_damaged_export_is_refused(results, content):
+    Path("damaged.csv.gz").write_bytes(content)
+    with pytest.raises(ConfigError, match="resume_from damaged.csv.gz cannot be read"):
+        results.import_trials(Path("damaged.csv.gz"))
+
+
+def test_failed_trials_are_replaced_by_imported_ones(results):
+    results.add([row(2, macro_f1=0.4), row(4, macro_f1=0.6)])
+    results.export_trials(Path("a.csv.gz"))
+    other = ResultsFile(Path("other.sqlite"), DESCRIPTION)
+    other.add([row(2, "failed", macro_f1=None, message="no memory")])
+    assert other.import_trials(Path("a.csv.gz")) == 2
+    table = other.table()
+    assert table["macro_f1"].tolist() == [0.4, 0.6] and table["status"].tolist() == ["finished"] * 2
+    assert table["speaker"].tolist() == ["0001"] * 2  # not the number 1
