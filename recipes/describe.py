@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         type=Path,
         nargs="?",
         help="a YAML file with tasks, such as one that trains a model; its keys data_dir, corpus and audio are used "
-        "where the options below are not given",
+        "where the options below are not given, and corpus_options go to the reader of the corpus",
     )
     parser.add_argument("--data_dir", metavar="FOLDER", help="the folder of the corpus")
     parser.add_argument("--corpus", metavar="NAME", help=f"one of {', '.join(CORPORA)} (default: metadata_csv)")
@@ -59,7 +59,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         tasks = parse_tasks(without_balanced_weights(settings["tasks"]))
     else:
         tasks = emotion_tasks(settings["corpus"])
-    corpus = load_corpus(settings["corpus"], settings["data_dir"], tasks, settings["audio"])
+    options = settings.get("corpus_options") or {}
+    corpus = load_corpus(settings["corpus"], settings["data_dir"], tasks, settings["audio"], **options)
     splits = {split: MultiTaskDataset(clips, tasks) for split, clips in corpus.items()}
     description = {split: describe_split(corpus[split], dataset) for split, dataset in splits.items()}
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -76,7 +77,7 @@ def read_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Combines the YAML file, if there is one, with the options of the command line, which take precedence.
 
     Returns:
-        `dict` with `data_dir`, `corpus`, `audio` and, if the file has them, `tasks`.
+        `dict` with `data_dir`, `corpus`, `audio` and, if the file has them, `tasks` and `corpus_options`.
 
     Raises:
         ConfigError: if the file cannot be read, or nothing says where the corpus is.

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -231,7 +232,8 @@ def _load_all(cache, clips, start, results):
 def test_two_processes_fill_one_cold_cache(tmp_path):
     clips = [write_clip(tmp_path / f"{number}.flac", seed=number, seconds=0.2) for number in range(20)]
     cache = AudioCache(tmp_path / "cache")
-    context = multiprocessing.get_context("spawn")
+    # As the workers of a DataLoader on Linux; a new interpreter would import everything again first.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     start, results = context.Barrier(2), context.Queue()
     processes = [context.Process(target=_load_all, args=(cache, clips, start, results)) for _ in range(2)]
     for process in processes:

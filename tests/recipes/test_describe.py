@@ -84,6 +84,13 @@ def test_keys_of_the_yaml_file_are_defaults_for_the_options(corpus, open_corpora
     assert describe.main(["place.yaml", *options])["train"]["clips"] == 16
 
 
+def test_options_of_the_reader_are_those_of_the_training(open_corpora, tmp_path):
+    (tmp_path / "turev.yaml").write_text("corpus: turev\ncorpus_options: {split_by: random}\n")
+    description = describe.main([str(tmp_path / "turev.yaml"), "--data_dir", str(open_corpora / "turev")])
+    # 80, 10 and 10 % of 32 clips.
+    assert [split["clips"] for split in description.values()] == [26, 3, 3]
+
+
 def test_an_emotion_corpus_describes_itself(open_corpora, capsys):
     description = describe.main(["--corpus", "turev", "--data_dir", str(open_corpora / "turev")])
     assert [split["speakers"] for split in description.values()] == [2, 1, 1]
