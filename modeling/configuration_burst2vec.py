@@ -1,6 +1,6 @@
 """The settings that define a Burst2Vec model."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from transformers import AutoConfig, PreTrainedConfig
 
@@ -9,6 +9,7 @@ from .encoders import check_format_version, parse_encoder_config
 from .errors import ConfigError
 from .tasks import Task, parse_tasks
 
+Number = TypeVar("Number", int, float)
 ADVERSARIAL_SCOPES = ("encoder", "extractor")
 FORMAT_VERSION = 1
 
@@ -81,7 +82,7 @@ class Burst2VecConfig(SavedModelConfig):
         super().__init__(**kwargs)
 
 
-def _at_least(name: str, value: float, lowest: float) -> float:
+def _at_least(name: str, value: Number, lowest: float) -> Number:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= lowest:
         raise ConfigError(f"{name} is {value!r}: give a number of at least {lowest}")
     return value

@@ -224,8 +224,8 @@ class Burst2VecForMultiTask(ModelWithEncoder):
             self.check_labels(name, labels)
             losses.append(self._task_loss(output, name, task_labels, prefix=f"{name}/"))
             labelled.append(partly_known(task_labels).any())
-        labelled = torch.stack(labelled)
-        output.loss = torch.where(labelled, torch.stack(losses), 0.0).sum() / labelled.sum().clamp(min=1)
+        is_labelled = torch.stack(labelled)
+        output.loss = torch.where(is_labelled, torch.stack(losses), 0.0).sum() / is_labelled.sum().clamp(min=1)
 
     def _task_loss(self, output: Burst2VecOutput, name: str, labels: torch.Tensor, prefix: str = "") -> torch.Tensor:
         """The loss of one task (equations 5 to 8).

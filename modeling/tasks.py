@@ -1,6 +1,7 @@
 """Tasks: the things that a model predicts, each described by data, so that a model can have any number of them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -131,8 +132,11 @@ class Task:
         return {key: value for key, value in fields.items() if value not in (None, [])}
 
 
-def parse_tasks(tasks: list[Task | dict[str, Any]] | None) -> list[Task]:
+def parse_tasks(tasks: Sequence[Task | dict[str, Any]] | None) -> list[Task]:
     """Turns a list of dictionaries into tasks, in the same order.
+
+    Args:
+        tasks (list of [`Task`] or `dict`): the fields of each task, or the task itself.
 
     Raises:
         ConfigError: if there is no task, a task has an unknown key, or two tasks have the same name.
