@@ -1,0 +1,541 @@
+"""Every block of the documents is run on tiny data, or is listed here with the reason why it is not.
+
+A shell block is read by bash, with stubs in the place of the programs, which write down how they were called. So loops,
+variables and quotes mean what they mean to a reader. The calls then run in this process, with tiny encoders and corpora
+in the places of FOLDER and the like, and for a step or two.
+"""
+
+import csv
+import dataclasses
+import fnmatch
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from little_corpora import write_clip, write_metadata_corpus
+from transformers import TrainingArguments
+
+import paravox.cli
+from paravox.corpora.exvo import COUNTRIES, EMOTIONS
+from paravox.corpora.metadata_csv import read_metadata_csv
+from paravox.corpora.registry import CORPORA
+from paravox.modeling.configuration_burst2vec import Burst2VecConfig
+from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+from paravox.modeling.tasks import LOSSES_BY_KIND, Task, parse_tasks
+from paravox.recipes.burst2vec import train
+from paravox.runs import program
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "recipes").glob("*/README.md")),
+]
+NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
+
+NOT_RUN = {
+    "pip install *": "needs a package index; tests/slow/test_clean_environment.py installs the wheel",
+    "make setup": "needs a package index",
+    "make demo": "takes minutes; tests/recipes/ runs the programs that it starts",
+    "make quality test": "is what runs this test",
+    "python -m pytest *": "runs another test",
+    "python -m venv *": "is for a new environment, which needs a package index",
+    "pip freeze *": "is for a new environment, which needs a package index",
+    "hf auth login": "needs the Hub",
+    "paravox publish *": "needs the Hub; tests/hub/test_hub.py publishes to a Hub on this machine",
+    "paravox train *--push_to_hub *": "needs the Hub; tests/hub/test_hub.py publishes to a Hub on this machine",
+}
+if importlib.util.find_spec("onnx") is None:
+    NOT_RUN["paravox export *"] = "needs the extra onnx"
+
+# What is given to a program so that a step or two are enough.
+TRAINING = "--max_steps 6 --eval_strategy steps --eval_steps 6 --save_strategy steps --save_steps 6 --use_cpu true"
+# All clips of a task are in one batch, so an entry of the log after the first has a batch of each of three tasks.
+TRAINING = f"{TRAINING} --per_device_train_batch_size 64 --logging_steps 3".split()
+STUDY = "--corpora emodb turev --combinations none emodb+turev --speakers 0001 0011 --emotions angry happy"
+STUDY = f"{STUDY} --shots 2 4 --repetitions 1 --max_epochs 2 --threads 1".split()
+SMALL = {
+    "burst2vec.train": TRAINING,
+    "burst2vec.repeat": [*TRAINING, "--seeds", "1"],
+    "burst2vec.bias_study": "--seeds 4 --biases 0.9 --train 24 --validation 8 --test 8".split() + TRAINING,
+    "prefinetuning.prefinetune": [*TRAINING, *"--corpora emodb turev --dataloader_num_workers 0".split()],
+    "prefinetuning.few_shot": STUDY,
+}
+# The settings of the YAML files that do not fit an encoder of two layers, or make a run long.
+SMALLER_SETTINGS = {"trainable_encoder_layers": "1", "heads_first_epochs": "2"}
+STUBS = ("accelerate", "hf", "make", "paravox", "pip", "python")
+STUB = """#!/bin/bash
+printf '%s\\0' "${0##*/}" "$@" >> "$CALLS"
+printf '\\1\\0' >> "$CALLS"
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A fenced block of a document."""
+
+    document: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}"
+
+
+def blocks_of(document: str) -> list[Block]:
+    text = (ROOT / document).read_text()
+    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [Block(document, text[: match.start()].count("\n") + 1, match[1], match[2]) for match in found]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, tiny_encoders, saved_encoders, open_corpora, esd_folder):
+    """A copy of the checkout's recipes, with tiny things in the places that the documents name."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "recipes", folder / "recipes", ignore=shutil.ignore_patterns("results", "__pycache__"))
+    for directory in (folder / "stubs", folder / "renewed" / "bin"):
+        directory.mkdir(parents=True)
+        for name in STUBS:
+            (directory / name).write_text(STUB)
+            (directory / name).chmod(0o755)
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "activate").touch()
+    for number, clip in enumerate(("laugh.wav", "recordings/1.wav", "runs/demo/corpus/audio/test_00000.wav")):
+        write_clip(folder / clip, number)
+    mine = yaml.safe_load(next(block.text for block in blocks_of("README.md") if block.language == "yaml"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = Burst2VecConfig(encoder=tiny_encoders["whisper"].model.config, tasks=mine["tasks"])
+        model = Burst2VecForMultiTask(config)
+    for place in ("owner/name", "runs/demo/trained/model", "runs/mine/model"):
+        model.save_pretrained(folder / place)
+        Burst2VecFeatureExtractor.for_config(config.encoder).save_pretrained(folder / place)
+    return SimpleNamespace(
+        folder=folder,
+        places={
+            "openai/whisper-base": saved_encoders["whisper"],
+            "facebook/hubert-base-ls960": saved_encoders["wav2vec2"],
+            "ENCODER": saved_encoders["whisper"],
+            "EXVO": write_exvo(folder / "exvo"),
+            "EMODB": open_corpora / "emodb",
+            "CORPORA": open_corpora,
+            "NEMO": esd_folder,
+            "SPEAKERS": esd_folder,
+        },
+        done=set(),
+        counts={},
+    )
+
+
+def write_exvo(folder: Path) -> Path:
+    """ExVo's tree with a few bursts."""
+    rows = [",".join(["File_ID", "Split", "Subject_ID", "Country", "Age", *EMOTIONS])]
+    for number in range(18):
+        split = ("Train", "Train", "Train", "Val", "Val", "Test")[number % 6]
+        emotions = [str(float(number % 10 == position)) for position in range(10)]
+        labels = [str(number % len(COUNTRIES)), str(20 + number), *emotions] if split != "Test" else [""] * 12
+        rows.append(",".join([f"[{number:05}]", split, f"Speaker_{number}" if split != "Test" else "", *labels]))
+        write_clip(folder / "wav" / f"{number:05}.wav", number)
+    (folder / "data_info.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def calls_of(block: Block, folder: Path) -> Iterator[list[str]]:
+    """How a shell block calls programs, as bash reads it: a list of words per call."""
+    record = folder / "calls"
+    record.write_bytes(b"")
+    environment = {"PATH": f"{folder / 'stubs'}:/usr/bin:/bin", "CALLS": str(record)}
+    done = subprocess.run(
+        ["bash", "-e", "-u", "-c", block.text], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{block}: {done.stderr}"
+    call: list[str] = []
+    for word in record.read_text().split("\0")[:-1]:
+        if word == "\1":
+            yield call
+            call = []
+        else:
+            call.append(word)
+
+
+def reason_not_to_run(call: list[str]) -> str | None:
+    return next((reason for pattern, reason in NOT_RUN.items() if fnmatch.fnmatch(" ".join(call), pattern)), None)
+
+
+def program_of(call: list[str]) -> tuple[str, list[str]]:
+    """The module below paravox.recipes that a call starts, and its arguments."""
+    if call[0] == "paravox":
+        assert call[1] in paravox.cli.COMMANDS, call
+        return paravox.cli.COMMANDS[call[1]][0], call[2:]
+    script = next(position for position, word in enumerate(call) if word.endswith(".py"))
+    assert call[:1] == ["python"] and script == 1 or call[:2] == ["accelerate", "launch"], call
+    assert (ROOT / call[script]).is_file(), call
+    return call[script].removeprefix("recipes/").removesuffix(".py").replace("/", "."), call[script + 1 :]
+
+
+def fill_in(module: str, arguments: list[str], home: SimpleNamespace) -> list[str]:
+    """The arguments with tiny things in the places that a reader fills in, and settings that make the run short."""
+    settings: dict = {}
+    for word in arguments:
+        if word.endswith(".yaml"):
+            settings = yaml.safe_load(Path(word).read_text())
+        elif (Path(word) / "config.json").is_file() and "tasks" not in settings:
+            settings = json.loads((Path(word) / "config.json").read_text())
+    filled = [str(home.places.get(word, word)) for word in arguments]
+    if "FOLDER" in filled:
+        name = re.sub(r"\W+", "_", json.dumps([[task["name"], task["kind"]] for task in settings["tasks"]]))
+        corpus = home.folder / "corpora" / name
+        if not corpus.is_dir():
+            write_metadata_corpus(corpus, settings["tasks"])
+        filled = [str(corpus) if word == "FOLDER" else word for word in filled]
+    if "--dry_run" in filled:
+        return filled
+    small = list(SMALL.get(module, ()))
+    if module in ("burst2vec.train", "burst2vec.repeat", "prefinetuning.prefinetune"):
+        small += [part for key, value in SMALLER_SETTINGS.items() if key in settings for part in (f"--{key}", value)]
+        if "encoder" in settings and "--encoder" not in filled and not Path(settings["encoder"]).is_dir():
+            small += ["--encoder", str(home.places["facebook/hubert-base-ls960"])]
+    return filled + small
+
+
+def run_call(call: list[str], home: SimpleNamespace, capsys: pytest.CaptureFixture) -> None:
+    module, arguments = program_of(call)
+    arguments = fill_in(module, arguments, home)
+    if (module, *arguments) in home.done:
+        return
+    main = importlib.import_module(f"paravox.recipes.{module}").main
+    with pytest.raises(SystemExit) as end:
+        program.run(main, arguments)
+    assert end.value.code == 0, f"{' '.join(call)}: {end.value.code or capsys.readouterr().out[-2000:]}"
+    for option, value in zip(arguments, arguments[1:], strict=False):
+        if option in ("--output", "--output_dir", "--submission"):
+            assert Path(value).exists(), f"{' '.join(call)} has not written {value}"
+    home.done.add((module, *arguments))
+
+
+def run_shell_block(block: Block, home: SimpleNamespace, capsys: pytest.CaptureFixture) -> bool:
+    """Runs what can be run; returns whether any of it was."""
+    calls = [call for call in calls_of(block, home.folder) if reason_not_to_run(call) is None]
+    for call in calls:
+        run_call(call, home, capsys)
+    return bool(calls)
+
+
+def run_python_block(block: Block, home: SimpleNamespace) -> bool:
+    exec(compile(block.text, str(block), "exec"), {"__name__": "block"})
+    return True
+
+
+def run_yaml_block(block: Block, home: SimpleNamespace, capsys: pytest.CaptureFixture) -> bool:
+    """Trains with the settings of a block. A block that begins with a file name is left to the commands instead."""
+    named = re.match(r"# (\w+\.yaml)\n", block.text)
+    settings = yaml.safe_load(block.text)
+    if "encoder" in settings:
+        settings["encoder"] = str(home.places[settings["encoder"]])
+    if named:
+        Path(named[1]).write_text(yaml.safe_dump(settings))
+        return True
+    base = {
+        "encoder": str(home.places["openai/whisper-base"]),
+        "tasks": [{"name": "age", "kind": "scalar", "range": [18, 90]}],
+    }
+    file = f"block_{block.line}.yaml"
+    Path(file).write_text(yaml.safe_dump(base | settings))
+    run_call(
+        ["paravox", "train", file, "--data_dir", "FOLDER", "--output_dir", f"runs/block_{block.line}"], home, capsys
+    )
+    return True
+
+
+def run_csv_block(block: Block, home: SimpleNamespace) -> bool:
+    """Reads a table of clips with the tasks of the next YAML block. Train gets clips of the classes that it lacks."""
+    following = next(
+        other for other in blocks_of(block.document) if other.line > block.line and other.language == "yaml"
+    )
+    tasks = parse_tasks(yaml.safe_load(following.text)["tasks"])
+    header, *rows = csv.reader(block.text.splitlines())
+    shown = [dict(zip(header, row, strict=True)) for row in rows]
+    added = [
+        shown[0] | {task.name: label, "file_name": f"audio/{label}.wav"}
+        for task in tasks
+        if task.kind == "classes"
+        for label in task.labels
+    ]
+    for number, row in enumerate(shown + added):
+        write_clip(Path("table") / row["file_name"], number)
+    pd.DataFrame(shown + added).to_csv("table/metadata.csv", index=False)
+    splits = read_metadata_csv("table", tasks)
+    clips = {Path(clip["path"]).name: clip for split in splits.values() for clip in split}
+    assert sorted(clips) == sorted(Path(row["file_name"]).name for row in shown + added)
+    assert list(splits) == list(dict.fromkeys(row["split"] for row in shown))
+    return True
+
+
+@pytest.fixture
+def in_one_process(monkeypatch):
+    """Programs that other programs start run in this process, because imports take seconds."""
+
+    def run(command: list[str]) -> SimpleNamespace:
+        assert command[:2] == [sys.executable, "-m"]
+        importlib.import_module(command[2]).main(command[3:])
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(program, "subprocess", SimpleNamespace(run=run))
+
+
+@pytest.mark.parametrize("document", NAMES)
+def test_every_block_runs_or_is_listed(document, home, in_one_process, monkeypatch, capsys):
+    monkeypatch.chdir(home.folder)
+    run = {
+        "bash": lambda block: run_shell_block(block, home, capsys),
+        "python": lambda block: run_python_block(block, home),
+        "yaml": lambda block: run_yaml_block(block, home, capsys),
+        "csv": lambda block: run_csv_block(block, home),
+    }
+    blocks = [block for block in blocks_of(document) if block.language != "text"]
+    unknown = [str(block) for block in blocks if block.language not in run]
+    assert not unknown, f"give these blocks a language of {', '.join(run)} or text: {', '.join(unknown)}"
+    home.counts[document] = [len(blocks), sum(run[block.language](block) for block in blocks)]
+    named = [match[1] for block in blocks if (match := re.match(r"# (\w+\.yaml)\n", block.text))]
+    used = {argument for call in home.done for argument in call}
+    assert set(named) <= used, "a YAML file of the document is used by none of its commands"
+
+
+def test_how_many_blocks_were_run(home, capsys):
+    calls = [
+        " ".join(call)
+        for name in NAMES
+        for block in blocks_of(name)
+        if block.language == "bash"
+        for call in calls_of(block, home.folder)
+    ]
+    unused = [pattern for pattern in NOT_RUN if not fnmatch.filter(calls, pattern)]
+    assert not unused, f"no document has {', '.join(unused)}: remove it from NOT_RUN"
+    listed = sum(any(fnmatch.fnmatch(call, pattern) for pattern in NOT_RUN) for call in calls)
+    blocks, run = map(sum, zip(*home.counts.values(), strict=True)) if home.counts else (0, 0)
+    with capsys.disabled():
+        print(
+            f"\n{run} of {blocks} blocks of {len(home.counts)} documents were run; of their {len(calls)} shell "
+            f"commands, {listed} are listed as not run"
+        )
+
+
+def test_the_first_command_on_own_clips_runs_in_a_shell(home, monkeypatch):
+    command = Path(sys.executable).parent / "paravox"
+    if not command.is_file():
+        pytest.skip("the command paravox is not installed in this environment")
+    monkeypatch.chdir(home.folder)
+    shell = [block for block in blocks_of("README.md") if block.language == "bash" and "FOLDER" in block.text]
+    line = shell[0].text.splitlines()[0]
+    assert line.startswith("paravox describe mine.yaml")
+    mine = next(block for block in blocks_of("README.md") if block.language == "yaml")
+    Path("mine.yaml").write_text(mine.text)
+    write_metadata_corpus(Path("FOLDER"), yaml.safe_load(mine.text)["tasks"])
+    path = f"{command.parent}:{os.environ['PATH']}"
+    done = subprocess.run(["bash", "-c", line], env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(word in done.stdout for word in ("train", "amusement", "Venezuela"))
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 110
+
+
+@pytest.mark.parametrize("document", NAMES)
+def test_links_lead_somewhere(document):
+    text = re.sub(r"^```.*?^```$", "", (ROOT / document).read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = target.partition("#")
+        path = (ROOT / document).parent / file if file else ROOT / document
+        assert path.exists(), f"{document} links to {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert anchor in slugs, f"{document} links to {target}"
+
+
+@pytest.mark.parametrize("document", [name for name in NAMES if name != "CHANGELOG.md"])
+def test_files_and_commands_in_the_text_exist(document):
+    text = re.sub(r"^```.*?^```$", "", (ROOT / document).read_text(), flags=re.MULTILINE | re.DOTALL)
+    folders = "recipes|paravox|modeling|trainers|tests|docs|benchmarks|model_cards"
+    for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", text):
+        assert (ROOT / path).exists(), f"{document} names {path}"
+    for command in re.findall(r"`paravox (\w+)[^`]*`", text):
+        assert command in paravox.cli.COMMANDS, f"{document} names the command {command}"
+
+
+def tables_of(document: str) -> list[list[list[str]]]:
+    """The tables of a document, each as rows of cells, the header first."""
+    found = re.findall(r"(?:^\|.*\|\n)+", (ROOT / document).read_text() + "\n", re.MULTILINE)
+    rows = [[line.strip("|").split("|") for line in table.splitlines()] for table in found]
+    return [[[cell.strip() for cell in row] for row in table if set("".join(row)) - set(" -")] for table in rows]
+
+
+def assert_rounded(shown: str, value: float, where: str) -> None:
+    """The number is the value, rounded to the decimals that are shown; a tie may go either way."""
+    decimals = len(shown.partition(".")[2])
+    assert abs(float(shown) - value) <= 0.5 * 10**-decimals + 1e-9, f"{where}: {shown} is not {value} rounded"
+
+
+METRICS = {"emotion CCC": "emotion_ccc", "emotion UAR": "emotion_uar", "origin UAR": "origin_uar"}
+METRICS |= {"age MAE": "age_mae", "age MAE in years": "age_mae"}
+ROWS = {
+    "frozen head": "frozen_head",
+    "frozen encoder, heads learn": "frozen_head",
+    "Burst2Vec -Adv": "no_adversarial",
+    "Burst2Vec without debiasing": "no_adversarial",
+    "Burst2Vec": "adversarial",
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "first_cells"), [("README.md", [""]), ("recipes/burst2vec/README.md", ["Val", "Test"])]
+)
+def test_the_scores_on_real_recordings_are_those_of_their_file(document, first_cells):
+    results = json.loads((ROOT / "recipes/burst2vec/results/real_bursts.json").read_text())
+    tables = {table[0][0]: table for table in tables_of(document) if set(table[0][1:]) <= set(METRICS)}
+    assert list(tables) == first_cells
+    for first_cell, (header, *rows) in tables.items():
+        split = first_cell.lower() or "test"
+        assert len(rows) in (4, 7)
+        for name, *cells in rows:
+            variant, _, ensemble = name.partition(", ensemble")
+            if name == "constant prediction":
+                scores = results["constant"][split]
+            else:
+                values = results["ensembles" if ensemble else "means"][ROWS[name if name in ROWS else variant]][split]
+                scores = {metric: entry["value"] for metric, entry in values.items()}
+            for title, cell in zip(header[1:], cells, strict=True):
+                assert_rounded(cell, scores[METRICS[title]], f"{document}, {first_cell}, {name}, {title}")
+
+
+def words_of(document: str) -> str:
+    return " ".join((ROOT / document).read_text().split())
+
+
+def test_intervals_in_the_text_are_those_of_their_file():
+    results = json.loads((ROOT / "recipes/burst2vec/results/real_bursts.json").read_text())
+    differences = results["differences_to_frozen_head"]
+    sentences = {
+        r"emotion CCC rises by (\S+) against the frozen head \(95 % interval over speakers (\S+) to (\S+)\)": (
+            differences["adversarial"]["test"]["emotion_ccc"]
+        ),
+        r"emotion UAR by (\S+) \((\S+) to (\S+)\)\. Without": differences["adversarial"]["test"]["emotion_uar"],
+        r"Without debiasing they rise by (\S+) \((\S+) to (\S+)\)": (
+            differences["no_adversarial"]["test"]["emotion_ccc"]
+        ),
+        r"they rise by \S+ \(\S+ to \S+\) and (\S+) \((\S+) to (\S+)\)": (
+            differences["no_adversarial"]["test"]["emotion_uar"]
+        ),
+    }
+    text = words_of("recipes/burst2vec/README.md")
+    for pattern, entry in sentences.items():
+        for shown, value in zip(re.search(pattern, text).groups(), [entry["value"], *entry["interval"]], strict=True):
+            assert_rounded(shown, value, pattern)
+    fall, low, high = re.search(r"origin falls by (\S+) with debiasing \(interval (\S+) to (\S+)\)", text).groups()
+    origin = differences["adversarial"]["val"]["origin_uar"]
+    for shown, value in zip((fall, high, low), [origin["value"], *origin["interval"]], strict=True):
+        assert_rounded(shown, -value, "origin on Val")
+    for split_differences in differences.values():
+        for metric in ("age_mae", "origin_uar"):
+            low, high = split_differences["test"][metric]["interval"]
+            assert low < 0 < high, "the text says that age and origin on Test lie within their intervals"
+
+
+def test_the_bias_study_is_that_of_its_file():
+    results = json.loads((ROOT / "recipes/burst2vec/results/bias_study.json").read_text())
+    entries = {entry["variant"]: entry for entry in results["differences_to_no_adversarial"] if entry["bias"] == 0.9}
+    measures = {"leak of country into age": "age_country_leak", "country UAR": "country_uar", **METRICS}
+    (table,) = [table for table in tables_of("recipes/burst2vec/README.md") if "at bias 0.9" in table[0][0]]
+    assert len(table) == 5
+    for name, *cells in table[1:]:
+        for variant, cell in zip(("adversarial_encoder", "adversarial_extractor"), cells, strict=True):
+            mean, error = cell.split(" ± ")
+            assert_rounded(mean, entries[variant][measures[name]]["mean"], f"{name}, {variant}")
+            assert_rounded(error, entries[variant][measures[name]]["standard_error"], f"{name}, {variant}")
+    scores = [
+        (entry[metric]["mean"] * (1 if metric == "age_mae" else -1), entry[metric]["standard_error"])
+        for entry in results["differences_to_no_adversarial"]
+        for metric in ("emotion_ccc", "age_mae", "country_uar")
+    ]
+    assert all(worse > 0 for worse, _ in scores)
+    assert all(entry["age_country_leak"]["mean"] > 0 for entry in results["differences_to_no_adversarial"])
+    text = words_of("recipes/burst2vec/README.md")
+    within = sum(worse <= 2 * error for worse, error in scores)
+    assert f"of all {len(scores)} differences in scores, {within} lie within two standard errors" in text
+    means = {(entry["corpus"], entry["variant"]): entry["mean"] for entry in results["discriminator_last_quarter"]}
+    chance, encoder, extractor = re.search(
+        r"stays at chance \(accuracy (\S+)\).* accuracy was (\S+) \(scope `encoder`\) and (\S+) \(scope `extractor`\)",
+        text,
+    ).groups()
+    for scope, shown in (("encoder", encoder), ("extractor", extractor)):
+        assert_rounded(shown, means["bursts", f"adversarial_{scope}"], f"discriminator, {scope}")
+        assert_rounded(chance, means["synthetic", f"adversarial_{scope}"], f"discriminator, {scope}")
+
+
+def test_ratios_of_speed_are_those_of_their_file():
+    rows = json.loads((ROOT / "benchmarks/results.json").read_text())["rows"]
+    storing = rows["frozen_layers"]["storing"] / rows["frozen_layers"]["ours"]
+    assert round(3 * storing) == 2, "the text says two thirds"
+    for document, pattern, row in (
+        ("README.md", r"training step takes (\S+) times as long", "a"),
+        ("README.md", r"from the audio cache takes (\S+) times as long", "reading"),
+        ("docs/training.md", r"it needed (\S+) times the seconds of one-task batches", "all_tasks"),
+        ("docs/training.md", r"from a filled audio cache took (\S+) of the time", "reading"),
+        ("docs/training.md", r"on stored states took (\S+) of the time", "frozen_layers"),
+        ("docs/hub.md", r"predicted (\S+) times as many clips per second as PyTorch clip by clip", "onnx_alone"),
+        ("docs/hub.md", r"and (\S+) times as many in padded batches", "onnx_batches"),
+    ):
+        assert_rounded(re.search(pattern, words_of(document))[1], rows[row]["ratio"], f"{document}, {row}")
+
+
+def test_the_list_of_keys_is_complete():
+    fields = {}
+    for settings in train.SETTINGS:
+        inherited = TrainingArguments.__dataclass_fields__ if issubclass(settings, TrainingArguments) else {}
+        fields |= {field.name: field for field in dataclasses.fields(settings) if field.name not in inherited}
+    # Three arguments of the Trainer with another default, which nobody has to change.
+    tables = [table for table in tables_of("docs/training.md") if table[0][1:] == ["type", "default", "meaning"]]
+    listed = {row[0].strip("`"): row[2] for table in tables for row in table[1:]}
+    assert sorted(listed) == sorted(fields)
+    for name, shown in listed.items():
+        default = fields[name].default
+        if default is dataclasses.MISSING:
+            optional = fields[name].default_factory is not dataclasses.MISSING
+            expected = "" if optional else "required"
+        else:
+            expected = "" if default is None else str(default).lower() if default in (True, False) else str(default)
+        assert shown == expected or float(shown) == float(expected), f"{name}: {shown}, expected {expected}"
+
+
+def test_the_tables_of_tasks_and_corpora_are_complete():
+    tables = {table[0][0]: table[1:] for table in tables_of("docs/training.md")}
+    losses = {row[0].strip("`"): tuple(re.findall(r"`(\w+)`", row[3])) for row in tables["kind"]}
+    assert losses == LOSSES_BY_KIND
+    assert [row[0].strip("`") for row in tables["field of a task"]] == [
+        field.name for field in dataclasses.fields(Task)
+    ]
+    corpora = [name for row in tables["`corpus`"] for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(corpora) == sorted(CORPORA)
+    batching = [re.findall(r"`(\w+)`", row[0])[0] for row in tables["`task_batching`"]]
+    (choices,) = [
+        field.metadata["choices"]
+        for field in dataclasses.fields(train.MultiTaskTrainingArguments)
+        if field.name == "task_batching"
+    ]
+    assert sorted(batching) == sorted(choices)
