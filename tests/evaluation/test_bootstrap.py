@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import recall_score
 
 from paravox.evaluation.bootstrap import bootstrap_scores, draw_speakers, interval
 from paravox.modeling.tasks import Task
@@ -71,3 +72,47 @@ def test_a_constant_column_counts_0(split):
     constant = predictions | {"emotion": np.full((CLIPS, 3), 0.4)}
     found = bootstrap_scores(TASKS, constant, labels, draw_speakers(speakers, draws=5))
     assert found["emotion_ccc"] == pytest.approx(np.zeros(6), abs=1e-12) and (found["s_mtl"][0] == 0)
+
+
+def test_a_class_that_a_draw_lacks_is_left_out_of_its_recall():
+    generator = np.random.default_rng(0)
+    truth = np.repeat([0, 1, 2, 0, 1], 4)
+    # The last class has one speaker, whom a third of the draws lacks.
+    speakers = [f"speaker {clip // 4}" for clip in range(20)]
+    predictions = {"country": generator.dirichlet(np.ones(3), 20)}
+    task = Task("country", "classes", labels=("China", "USA", "Venezuela"))
+    counts = draw_speakers(speakers, draws=50)
+    found = bootstrap_scores([task], predictions, {"country": truth}, counts)["country_uar"]
+    assert 5 < (counts[:, 8] == 0).sum() < 45
+    guess = predictions["country"].argmax(axis=1)
+    for draw, weights in zip(found, counts, strict=True):
+        drawn = weights > 0
+        expected = recall_score(
+            truth[drawn], guess[drawn], sample_weight=weights[drawn], average="macro", labels=np.unique(truth[drawn])
+        )
+        assert draw == pytest.approx(expected)
+
+
+def test_a_column_that_is_constant_on_both_sides_counts_0(split):
+    predictions, labels, speakers = split
+    for values in (predictions["emotion"], labels["emotion"]):
+        values[:, 1] = 0.25
+    found = bootstrap_scores(TASKS[:1], predictions, labels, draw_speakers(speakers, draws=5))["emotion_ccc"]
+    other_columns = [
+        bootstrap_scores(
+            [Task("emotion", "intensities", labels=("x",))],
+            {"emotion": predictions["emotion"][:, [column]]},
+            {"emotion": labels["emotion"][:, [column]]},
+            draw_speakers(speakers, draws=5),
+        )["emotion_ccc"]
+        for column in (0, 2)
+    ]
+    np.testing.assert_allclose(found, np.sum(other_columns, axis=0) / 3)
+
+
+def test_a_task_without_known_labels_has_no_score(split):
+    predictions, labels, speakers = split
+    labels["age"][:] = np.nan
+    found = bootstrap_scores(TASKS, predictions, labels, draw_speakers(speakers, draws=5))
+    assert set(found) == {"emotion_ccc", "emotion_uar", "country_uar"}
+    assert found.keys() == score_split(TASKS, predictions, labels).keys()
