@@ -81,6 +81,15 @@ def test_the_exported_folder_gives_equal_logits_in_the_stock_class(make, make_in
         assert torch.equal(value, model.wav2vec2.state_dict()[name]), name
 
 
+def test_the_exported_folder_pools_the_last_layer_whatever_the_encoder_s_config_says(make, make_inputs, tmp_path):
+    model = make()
+    model.config.encoder.use_weighted_layer_sum = True
+    model.save_for_sequence_classification("turev", tmp_path)
+    stock = Wav2Vec2ForSequenceClassification.from_pretrained(tmp_path)
+    inputs = make_inputs("wav2vec2_layer", (0.4, 0.6))
+    torch.testing.assert_close(stock(**inputs).logits, model(**inputs).logits["turev"], atol=1e-6, rtol=1e-5)
+
+
 def test_no_head_no_export(make, tmp_path):
     with pytest.raises(ConfigError, match="no head for 'ased': choose one of emodb, turev"):
         make().save_for_sequence_classification("ased", tmp_path)
