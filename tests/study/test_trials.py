@@ -120,10 +120,18 @@ def trial_by_hand(checkpoint, clips, settings, learns=lambda name: True, epochs=
 
 @pytest.fixture
 def trained(monkeypatch):
-    """The models that trials have trained."""
+    """The models that trials have trained, each with the modes that it was run in."""
     models = []
     make = trials.trial_model
-    monkeypatch.setattr(trials, "trial_model", lambda *args: models.append(make(*args)) or models[-1])
+
+    def keep(*args):
+        model = make(*args)
+        model.modes = set()
+        model.register_forward_pre_hook(lambda module, _: module.modes.add((module.training, torch.is_grad_enabled())))
+        models.append(model)
+        return model
+
+    monkeypatch.setattr(trials, "trial_model", keep)
     return models
 
 
@@ -169,6 +177,8 @@ def test_only_the_top_layers_learn_and_the_last_epoch_is_scored(checkpoint, clip
     row = run_trained_trial(checkpoint, clips, TRIAL, parts(EVALUATION > 9, labels), settings)
     assert (row["best_epoch"], row["epochs"]) == (3, 3) and "evaluation_macro_f1" not in row
     assert row["predictions"] == text(history[2][1])
+    # Dropout and the like while it learns, and not while it predicts.
+    assert trained[0].modes == {(True, True), (False, False)}
     start = checkpoint.state_dict()
     for name, value in trained[0].named_parameters():
         torch.testing.assert_close(value, history[2][2][name], atol=1e-4, rtol=0, msg=name)
