@@ -2,7 +2,7 @@
 
 import io
 import os
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import soundfile
@@ -139,7 +139,7 @@ def _is_rate(rate: Any) -> bool:
     return number and SAMPLING_RATES[0] <= rate <= SAMPLING_RATES[1] and rate == int(rate)
 
 
-def _open(source: AudioSource) -> tuple[BinaryIO | None, str]:
+def _open(source: Any) -> tuple[BinaryIO | None, str]:
     """An encoded recording as a file that the caller closes, or None for an array; and its name for messages."""
     name = "a recording in bytes"
     if isinstance(source, dict):
@@ -287,7 +287,7 @@ def _is_cut(content: bytes) -> bool:
         return not content[last_page + 5] & 4 or last_page + 27 + len(segments) + sum(segments) > len(content)
     if container not in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
         return False
-    order = "big" if container in (b"RIFX", b"FORM") else "little"
+    order: Literal["big", "little"] = "big" if container in (b"RIFX", b"FORM") else "little"
     position, long_size = 12, None
     while position + 8 <= len(content):
         chunk, size = content[position : position + 4], int.from_bytes(content[position + 4 : position + 8], order)
@@ -310,7 +310,7 @@ def _decode_webm(file: BinaryIO, name: str) -> tuple[np.ndarray, int]:
             "ffmpeg -i CLIP.webm CLIP.wav"
         ) from None
     try:
-        with av.open(file) as container:
+        with av.open(file, mode="r") as container:
             stream = container.streams.audio[0]
             rate = stream.rate
             to_floats = av.AudioResampler(format="fltp")

@@ -58,7 +58,7 @@ class Burst2VecConfig(SavedModelConfig):
         layer_weights: bool = False,
         uncertainty_weighting: bool = False,
         format_version: int = FORMAT_VERSION,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_format_version(format_version, FORMAT_VERSION)
         self.encoder = parse_encoder_config(encoder)
@@ -73,7 +73,7 @@ class Burst2VecConfig(SavedModelConfig):
             raise ConfigError(f"adversarial_scope {adversarial_scope!r}: use {' or '.join(ADVERSARIAL_SCOPES)}")
         self.adversarial_scope = adversarial_scope
         self.layer_weights = layer_weights
-        if layer_weights and getattr(self.encoder, "layerdrop", 0):
+        if layer_weights and getattr(self.encoder, "layerdrop", False):
             raise ConfigError(
                 f"layer_weights needs every layer, but the encoder's layerdrop is {self.encoder.layerdrop}: set it to 0"
             )

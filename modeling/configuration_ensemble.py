@@ -34,7 +34,7 @@ class Burst2VecEnsembleConfig(SavedModelConfig):
         self,
         members: list[Burst2VecConfig | dict[str, Any]] | None = None,
         format_version: int = FORMAT_VERSION,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_format_version(format_version, FORMAT_VERSION)
         count = len(members) if isinstance(members, (list, tuple)) else 0

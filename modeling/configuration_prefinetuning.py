@@ -37,7 +37,7 @@ class EncoderPreFinetuningConfig(SavedModelConfig):
         tasks: list[Task | dict[str, Any]] | None = None,
         projection_size: int = 256,
         format_version: int = FORMAT_VERSION,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_format_version(format_version, FORMAT_VERSION)
         self.encoder = parse_encoder_config(encoder)
@@ -66,7 +66,7 @@ class Wav2Vec2PreFinetuningConfig(EncoderPreFinetuningConfig):
     model_type = "wav2vec2_prefinetuning"
 
     # If the class had no __init__ of its own, Transformers would generate one that skips the checks above.
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
 
     def _check_encoder(self) -> None:

@@ -15,7 +15,7 @@ _IS_INSTALLED = __name__.startswith("paravox.")
 class SavedModelConfig(PreTrainedConfig):
     """The base class of configs that name the model's pipeline when they are saved."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         kwargs.pop("custom_pipelines", None)
         if not _IS_INSTALLED:
             # Transformers refuses the pipeline of a config unless its code is trusted.

@@ -7,6 +7,7 @@ class from [`SpeechEncoder`] and add a line to [`ENCODER_CLASSES`]; nothing else
 
 import copy
 import logging
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -66,7 +67,7 @@ class SpeechEncoder(nn.Module):
         return AutoModel.from_config(config)
 
     @classmethod
-    def open_model(cls, name_or_path: str, **options) -> tuple[nn.Module, dict[str, Any]]:
+    def open_model(cls, name_or_path: str, **options: Any) -> tuple[nn.Module, dict[str, Any]]:
         """The encoder of Transformers with the weights of a checkpoint.
 
         Args:
@@ -245,7 +246,7 @@ class WhisperClipEncoder(SpeechEncoder):
         return WhisperEncoder._from_config(config)
 
     @classmethod
-    def open_model(cls, name_or_path: str, **options) -> tuple[nn.Module, dict[str, Any]]:
+    def open_model(cls, name_or_path: str, **options: Any) -> tuple[nn.Module, dict[str, Any]]:
         # A Whisper with its decoder names these weights model.encoder.*, or encoder.* if it was saved without its head.
         names = {r"^(model\.)?encoder\.": ""}
         return open_checkpoint(WhisperEncoder.from_pretrained, name_or_path, key_mapping=names, **options)
@@ -364,7 +365,9 @@ def _receptive_field(config: PreTrainedConfig, frames: int) -> int:
     return samples
 
 
-def open_checkpoint(from_pretrained: Callable[..., Any], name_or_path: str, *args, **options) -> Any:
+def open_checkpoint(
+    from_pretrained: Callable[..., Any], name_or_path: str | os.PathLike, *args: Any, **options: Any
+) -> Any:
     """Calls a `from_pretrained` of Transformers, and raises one error of ours where there is nothing that it can read.
 
     Raises:
@@ -380,7 +383,7 @@ def open_checkpoint(from_pretrained: Callable[..., Any], name_or_path: str, *arg
         ) from error
 
 
-def load_encoder_config(name_or_path: str, **hub_options) -> PreTrainedConfig:
+def load_encoder_config(name_or_path: str, **hub_options: Any) -> PreTrainedConfig:
     """The config of a published or saved encoder.
 
     Args:
@@ -405,7 +408,7 @@ def load_encoder_config(name_or_path: str, **hub_options) -> PreTrainedConfig:
     return config
 
 
-def load_encoder_weights(encoder: SpeechEncoder, name_or_path: str, **hub_options) -> None:
+def load_encoder_weights(encoder: SpeechEncoder, name_or_path: str, **hub_options: Any) -> None:
     """Fills an encoder with published or saved weights, in float32 whatever the file holds.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 from transformers import AutoFeatureExtractor, BatchFeature, PreTrainedConfig
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
-from .audio import AudioSource, load_audio
+from .audio import load_audio
 from .encoders import ENCODER_CLASSES, encoder_class, load_encoder_config
 from .errors import AudioError, CheckpointError, ConfigError
 
@@ -40,10 +40,12 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         minimum_samples: int = 400,
         target_rms_db: float | None = None,
         max_seconds: float | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         name = front_end.get("feature_extractor_type")
-        known = {encoder.front_end_class.__name__: encoder.front_end_class for encoder in ENCODER_CLASSES.values()}
+        known: dict[str, Any] = {
+            encoder.front_end_class.__name__: encoder.front_end_class for encoder in ENCODER_CLASSES.values()
+        }
         if name not in known:
             raise ConfigError(f"front end {name!r} is not supported: use {' or '.join(known)}")
         self.front_end = dict(front_end)
@@ -55,7 +57,7 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         self.sampling_rate = self._encoder_extractor.sampling_rate
 
     @classmethod
-    def from_encoder(cls, name_or_path: str, hub_options: dict[str, Any] | None = None, **settings) -> "Self":
+    def from_encoder(cls, name_or_path: str, hub_options: dict[str, Any] | None = None, **settings: Any) -> "Self":
         """The feature extractor for a pre-trained encoder, from the settings saved beside it.
 
         Args:
@@ -78,7 +80,7 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         return cls._for_front_end(front_end, config, settings)
 
     @classmethod
-    def for_config(cls, encoder_config: PreTrainedConfig, **settings) -> "Self":
+    def for_config(cls, encoder_config: PreTrainedConfig, **settings: Any) -> "Self":
         """The feature extractor for an encoder with random weights: the usual front end of its architecture.
 
         Args:
@@ -130,7 +132,7 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         batch, mask = pad_features(features, self._encoder_extractor.padding_value)
         return BatchFeature(dict(zip(self.model_input_names, (batch, mask), strict=True)), tensor_type=return_tensors)
 
-    def load(self, clip: AudioSource | np.ndarray, sampling_rate: int | None = None) -> np.ndarray:
+    def load(self, clip: Any, sampling_rate: int | None = None) -> np.ndarray:
         """One clip as mono samples at the encoder's rate, levelled, but not yet normalised.
 
         Args:

@@ -36,7 +36,7 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
         self,
         waveform: Burst2VecFeatureExtractor | dict[str, Any] | None = None,
         log_mel: Burst2VecFeatureExtractor | dict[str, Any] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.waveform = _parse("waveform", waveform)
         self.log_mel = _parse("log_mel", log_mel)

@@ -1,15 +1,17 @@
 """The gradient reversal layer: the layers before it learn the opposite of what the layers after it learn."""
 
+from typing import Any
+
 import torch
 
 
 class _GradientReversal(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, values: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
         return values.view_as(values)
 
     @staticmethod
-    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         return -gradient
 
 

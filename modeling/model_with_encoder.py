@@ -1,5 +1,6 @@
 """What all models around a pre-trained encoder share: the start from its weights, freezing, and pooling over time."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,10 +32,10 @@ class ModelWithEncoder(StrictlyLoadedModel):
     def from_encoder(
         cls,
         name_or_path: str,
-        tasks: list[Task | dict[str, Any]],
+        tasks: Sequence[Task | dict[str, Any]],
         hub_options: dict[str, Any] | None = None,
         encoder_settings: dict[str, Any] | None = None,
-        **settings,
+        **settings: Any,
     ) -> "Self":
         """A model with a pre-trained encoder and new layers on top of it.
 
@@ -61,7 +62,8 @@ class ModelWithEncoder(StrictlyLoadedModel):
             setattr(encoder_config, key, value)
         if settings.get("layer_weights") and hasattr(encoder_config, "layerdrop"):
             encoder_config.layerdrop = 0.0  # a layer that was skipped would have no state to weigh
-        model = cls(cls.config_class(encoder=encoder_config, tasks=tasks, **settings))
+        config_class: Any = cls.config_class
+        model = cls(config_class(encoder=encoder_config, tasks=tasks, **settings))
         load_encoder_weights(model.encoder, name_or_path, **hub_options)
         return model
 

@@ -82,7 +82,8 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
         """
         options = {"dtype": torch.float32, **(hub_options or {})}
         members = [Burst2VecForMultiTask.from_pretrained(name, **options) for name in names_or_paths]
-        return cls(cls.config_class(members=[member.config for member in members]), members).eval()
+        configs: list[Any] = [member.config for member in members]
+        return cls(cls.config_class(members=configs), members).eval()
 
     def forward(
         self,

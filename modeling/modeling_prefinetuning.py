@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -155,7 +156,8 @@ class Wav2Vec2ForPreFinetuning(PreFinetuningModel):
         super().__init__(config)
         if config.encoder.add_adapter:
             raise ConfigError("the encoder has an adapter (add_adapter), which is not supported here: turn it off")
-        self.wav2vec2 = Wav2Vec2Model(copy.deepcopy(config.encoder))
+        encoder_config: Any = copy.deepcopy(config.encoder)
+        self.wav2vec2 = Wav2Vec2Model(encoder_config)
         self._add_heads()
 
     @property

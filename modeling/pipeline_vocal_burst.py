@@ -45,12 +45,13 @@ class VocalBurstAnalysisPipeline(Pipeline):
     It opens Burst2Vec models, ensembles of them, and pre-finetuned models.
     """
 
-    _load_processor = False
-    _load_image_processor = False
-    _load_feature_extractor = True
-    _load_tokenizer = False
+    feature_extractor: Any
+    _load_processor: Any = False
+    _load_image_processor: Any = False
+    _load_feature_extractor: Any = True
+    _load_tokenizer: Any = False
 
-    def __call__(self, inputs: Any, **kwargs) -> dict[str, Any] | list[dict[str, Any]] | Iterator[dict[str, Any]]:
+    def __call__(self, inputs: Any, **kwargs: Any) -> dict[str, Any] | list[dict[str, Any]] | Iterator[dict[str, Any]]:
         """Analyses a recording, or a list, dataset or generator of recordings.
 
         Args:
@@ -87,7 +88,7 @@ class VocalBurstAnalysisPipeline(Pipeline):
         window_seconds: float | None = None,
         stride_seconds: float | None = None,
         return_embeddings: bool | None = None,
-        **unknown,
+        **unknown: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if unknown:
             raise ConfigError(
@@ -156,7 +157,7 @@ class VocalBurstAnalysisPipeline(Pipeline):
         self, recordings: list[list[Window]], batch_size: int, forward_params: dict[str, Any]
     ) -> list[list[dict[str, Any]]]:
         """The model's output for each window of each recording, computed in batches of about one length."""
-        outputs = [[{}] * len(windows) for windows in recordings]
+        outputs: list[list[dict[str, Any]]] = [[{}] * len(windows) for windows in recordings]
         places = [(row, column) for row, windows in enumerate(recordings) for column in range(len(windows))]
         places.sort(key=lambda place: len(recordings[place[0]][place[1]].samples))
         rate = self.feature_extractor.sampling_rate

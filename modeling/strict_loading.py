@@ -1,5 +1,6 @@
 """Opening a saved model: it must be complete and of the right class."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel
@@ -7,6 +8,10 @@ from transformers import PreTrainedModel
 from .encoders import open_checkpoint
 from .errors import CheckpointError
 from .pipeline_vocal_burst import VocalBurstAnalysisPipeline
+
+if TYPE_CHECKING:
+    pass
+
 
 if TYPE_CHECKING:
     from typing import Self
@@ -24,7 +29,9 @@ class StrictlyLoadedModel(PreTrainedModel):
     pipeline_class = VocalBurstAnalysisPipeline
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str, *model_args, **kwargs) -> "Self":
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike, *model_args: Any, **kwargs: Any
+    ) -> "Self":
         """Opens a saved model as Transformers does, but a checkpoint that lacks weights is an error.
 
         Raises:
@@ -42,10 +49,11 @@ class StrictlyLoadedModel(PreTrainedModel):
                 f"checkpoint {str(pretrained_model_name_or_path)!r} lacks {len(absent)} weights of {cls.__name__} "
                 f"({', '.join(absent[:3])}): it is incomplete or of another shape; save or download it again"
             )
-        return (model, info) if with_info else model
+        loaded: Any = (model, info) if with_info else model
+        return loaded
 
     @classmethod
-    def _check_model_type(cls, name_or_path: str, hub_options: dict[str, Any]) -> None:
+    def _check_model_type(cls, name_or_path: str | os.PathLike, hub_options: dict[str, Any]) -> None:
         names = ("revision", "token", "cache_dir", "local_files_only")
         options = {name: hub_options[name] for name in names if name in hub_options}
         config_class = cls.config_class

@@ -31,7 +31,7 @@ def register() -> None:
     from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning
     from paravox.modeling.pipeline_vocal_burst import VocalBurstAnalysisPipeline
 
-    feature_extractors = {
+    feature_extractors: dict[Any, Any] = {
         Burst2VecForMultiTask: Burst2VecFeatureExtractor,
         Burst2VecEnsemble: Burst2VecEnsembleFeatureExtractor,
         EncoderForPreFinetuning: Burst2VecFeatureExtractor,
@@ -55,7 +55,7 @@ class _TransformersFinder(MetaPathFinder):
         spec = importlib.util.find_spec("transformers")
         if spec is None or spec.loader is None:
             return None
-        loader = spec.loader
+        loader: Any = spec.loader
         load = loader.exec_module
 
         def load_and_register(module: Any) -> None:

@@ -19,13 +19,13 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--output_dir", metavar="FOLDER", required=True, help="the corpus is written here")
-    for split, clips in zip(SPLITS, (900, 300, 300), strict=True):
-        parser.add_argument(f"--{split}", metavar="CLIPS", type=int, default=clips, help="(default: %(default)s)")
+    for split, count in zip(SPLITS, (900, 300, 300), strict=True):
+        parser.add_argument(f"--{split}", metavar="CLIPS", type=int, default=count, help="(default: %(default)s)")
     parser.add_argument(
         "--bias",
         type=float,
         default=0.0,
-        help="for which share of the speakers of Train, from 0 to 1, the country decides the age (default: %(default)s)",
+        help="the share of Train's speakers, from 0 to 1, whose country decides their age (default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="the same seed writes the same files (default: %(default)s)"

@@ -124,7 +124,7 @@ def _read_entry(where: str, entry: Any, library: ModuleType) -> tuple[str, dict[
             f"{where}: transform {name!r} is not a waveform transform of audiomentations that settings can describe: "
             f"{did_you_mean(name, names)}"
         )
-    known = inspect.signature(getattr(library, name).__init__).parameters
+    known = dict(inspect.signature(getattr(library, name).__init__).parameters)
     known = {key: value for key, value in known.items() if key != "self" and value.kind is not value.VAR_KEYWORD}
     parameters = {}
     for key, value in entry.items():
@@ -196,7 +196,7 @@ def _try_out(where: str, transform: Any) -> None:
     for _ in range(2):
         with seeded_generators((0,)):
             results.append(_apply(where, transform, samples.copy(), TRIAL_RATE))
-    if not np.array_equal(*results):
+    if not np.array_equal(results[0], results[1]):
         raise ConfigError(
             f"{where} draws from a generator that cannot be seeded, so that no run could be repeated: choose other "
             "parameters or leave it out"

@@ -36,7 +36,7 @@ class Burst2VecTrainer(MultiTaskTrainer):
         Raises:
             ConfigError: if the clips are augmented.
         """
-        dataset.source.refuse_augmentation()
+        dataset.recordings.refuse_augmentation()
         outputs = self.run_clips(self.get_eval_dataloader(dataset), self._pool)
         self.control = self.callback_handler.on_predict(
             self.args, self.state, self.control, {}

@@ -164,7 +164,7 @@ def run_batches(
 def read_ahead(batches: Iterable[T]) -> Iterator[T]:
     """The same batches, each made in a thread while the one before it is being used."""
     coming = iter(batches)
-    end = object()
+    end: Any = object()
     with ThreadPoolExecutor(max_workers=1) as pool:
         following = pool.submit(next, coming, end)
         while (batch := following.result()) is not end:

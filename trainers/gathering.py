@@ -1,19 +1,21 @@
 """Joins a batch that is spread over several processes, with its gradient, so that a loss sees all of it."""
 
+from typing import Any
+
 import torch
 import torch.distributed
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, values: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
         parts = [torch.empty_like(values) for _ in range(torch.distributed.get_world_size())]
         torch.distributed.all_gather(parts, values.contiguous())
         ctx.rows = len(values)
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         # Every process computes the same loss from the gathered batch, so this sums as many equal gradients as there
         # are processes. Data parallelism averages over the processes, which divides by their number again.
         gradient = gradient.contiguous()

@@ -68,7 +68,7 @@ class LowerStates:
         self.pooled = pooled
         self.layers = layers
         self.seconds = places[:, 2] / FRAMES_PER_SECOND if seconds is None else seconds
-        self._maps: dict[int, np.memmap] = {}
+        self._maps: dict[int, np.ndarray] = {}
 
     @classmethod
     def open(cls, folder: Path, seconds: np.ndarray | None = None) -> "Self":
@@ -156,7 +156,7 @@ def encode_lower_layers(
             alone, or the states would take too much room.
     """
     settings = settings or PassSettings()
-    recordings = dataset.source
+    recordings = dataset.recordings
     recordings.refuse_augmentation()
     lower = model.frozen_lower_layers
     if lower is None or lower == len(model.encoder.layers):

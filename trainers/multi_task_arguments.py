@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from transformers import TrainingArguments
 from transformers.trainer_utils import HubStrategy
@@ -78,7 +79,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         super().__post_init__()
         if isinstance(self.task_batch_sizes, str):
             self.task_batch_sizes = json.loads(self.task_batch_sizes)
-        for task, size in (self.task_batch_sizes or {}).items():
+        sizes: Any = self.task_batch_sizes or {}
+        for task, size in sizes.items():
             if not isinstance(size, int) or size < 1:
                 raise ConfigError(f"task_batch_sizes: {task!r} has {size!r}, expected a whole number of at least 1")
         for name in ("max_batch_seconds", "encoder_learning_rate", "early_stopping_patience"):
@@ -94,9 +96,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
             )
         if self.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             raise ConfigError(
-                f"hub_strategy {self.hub_strategy.value!r} would push optimizer states, which are pickles: use "
-                "every_save or end. From the Hub you can continue from the weights; an exact resume needs the local "
-                "checkpoint"
+                f"hub_strategy {HubStrategy(self.hub_strategy).value!r} would push optimizer states, which are "
+                "pickles: use every_save or end. From the Hub you can continue from the weights; an exact resume "
+                "needs the local checkpoint"
             )
         if self.early_stopping_patience is not None and self.metric_for_best_model is None:
             raise ConfigError("early_stopping_patience needs metric_for_best_model: give one, such as emotion_ccc")

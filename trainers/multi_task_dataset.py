@@ -12,7 +12,7 @@ import torch
 from datasets import Audio, ClassLabel, Dataset
 
 from paravox.modeling.audio import load_audio
-from paravox.modeling.errors import CorpusError
+from paravox.modeling.errors import ConfigError, CorpusError
 from paravox.modeling.losses import UNKNOWN_CLASS, partly_known
 from paravox.modeling.tasks import Task
 
@@ -67,6 +67,19 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         """The length of each clip, `(clips,)`, by which batches are made."""
         return self.source.seconds
 
+    @property
+    def recordings(self) -> Recordings:
+        """The source, for what only recordings can do.
+
+        Raises:
+            ConfigError: if the clips are read from stored outputs of an encoder.
+        """
+        if not isinstance(self.source, Recordings):
+            raise ConfigError(
+                f"the clips come from {type(self.source).__name__}, not from recordings: give the dataset of recordings"
+            )
+        return self.source
+
     def __getitem__(self, draw: ClipDraw) -> dict[str, Any]:
         labels = {task: labels[draw.index] for task, labels in self.labels.items()}
         return {"draw": draw, "labels": labels, "clip": self.source.read(draw.index, draw.epoch)}
@@ -94,9 +107,9 @@ class MultiTaskDataset(torch.utils.data.Dataset):
 
     def skip_unreadable(self) -> tuple["MultiTaskDataset", list[str]]:
         """Decodes every clip, and returns the clips that can be decoded and one message for each of the others."""
-        faults = [self.source.check(row) for row in range(len(self))]
+        faults = [self.recordings.check(row) for row in range(len(self))]
         readable = [row for row, fault in enumerate(faults) if fault is None]
-        other = self.with_source(self.source.select(readable))
+        other = self.with_source(self.recordings.select(readable))
         other.labels = {task: labels[readable] for task, labels in self.labels.items()}
         other.files = [self.files[row] for row in readable]
         other.speakers = self.speakers and [self.speakers[row] for row in readable]

@@ -60,7 +60,7 @@ class MultiTaskTrainer(PublishingTrainer):
         feature_extractor: Any = None,
         train_dataset: MultiTaskDataset | None = None,
         eval_dataset: MultiTaskDataset | dict[str, MultiTaskDataset] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.tasks = {task.name: task for task in parse_tasks(model.config.tasks)}
         check_devices(args)
@@ -99,7 +99,8 @@ class MultiTaskTrainer(PublishingTrainer):
         if args.task_batching == "all_tasks":
             labelled = np.unique(np.concatenate(list(clips.values())))
             return AllTasksBatchSampler(labelled, dataset.seconds, args.per_device_train_batch_size, **settings)
-        sizes = {task: args.per_device_train_batch_size for task in self.tasks} | (args.task_batch_sizes or {})
+        given: Any = args.task_batch_sizes or {}
+        sizes = {task: args.per_device_train_batch_size for task in self.tasks} | given
         return OneTaskBatchSampler(clips, dataset.seconds, sizes, task_batching=args.task_batching, **settings)
 
     def get_train_dataloader(self) -> DataLoader:
@@ -132,9 +133,9 @@ class MultiTaskTrainer(PublishingTrainer):
         self.accelerator.wait_for_everyone()
 
     def get_eval_dataloader(self, eval_dataset: MultiTaskDataset | str | None = None) -> DataLoader:
-        if isinstance(eval_dataset, str):
-            eval_dataset = self.eval_dataset[eval_dataset]
-        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        dataset: Any = self.eval_dataset if eval_dataset is None else eval_dataset
+        if isinstance(dataset, str):
+            dataset = self.eval_dataset[dataset]
         args = self.args
         # Batches do not depend on the number of processes, so that the padding of a clip does not either.
         sampler = EvaluationBatchSampler(
@@ -223,9 +224,8 @@ class MultiTaskTrainer(PublishingTrainer):
         loss = getattr(self.accelerator.unwrap_model(self.model), "task_loss", None)
         scores = score_split(list(self.tasks.values()), predictions, dataset.labels, logits, loss)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
-        return EvalLoopOutput(
-            predictions=predictions, label_ids=dataset.labels, metrics=metrics, num_samples=len(dataset)
-        )
+        named: Any = predictions  # by task, where the Trainer's own loop has one array
+        return EvalLoopOutput(predictions=named, label_ids=dataset.labels, metrics=metrics, num_samples=len(dataset))
 
     def run_clips(self, dataloader: DataLoader, step: Step) -> dict[str, np.ndarray]:
         """Runs the model once over every clip, on all processes of the run.
@@ -258,7 +258,7 @@ class MultiTaskTrainer(PublishingTrainer):
 class EarlyStopping(EarlyStoppingCallback):
     """Early stopping that resumes with the counter of the checkpoint and the patience of the arguments."""
 
-    def on_train_begin(self, args, state, control, **kwargs) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         super().on_train_begin(args, state, control, **kwargs)
         self.early_stopping_patience = args.early_stopping_patience
 

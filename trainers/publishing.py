@@ -103,12 +103,12 @@ class PublishingTrainer(Trainer):
             for file in Path(checkpoint_folder).glob(pattern):
                 shutil.copy(file, folder / file.name)
         job = self._push(f"Training in progress, step {self.state.global_step}", blocking=False)
-        self.push_in_progress = PushInProgress([job])
+        self.push_in_progress: Any = PushInProgress([job])  # type: ignore[arg-type]  # it takes a list of jobs, whatever it says
 
     def _push(self, commit_message: str, blocking: bool, token: str | None = None, revision: str | None = None) -> Any:
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         with plain_hub_errors(self.hub_model_id):
-            return HfApi(token=token or self.args.hub_token).upload_folder(
+            return HfApi(token=token or self.args.hub_token).upload_folder(  # type: ignore[call-overload]
                 repo_id=self.hub_model_id,
                 folder_path=Path(self.args.output_dir) / MODEL_FOLDER,
                 allow_patterns=list(PUBLISHED_FILES),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import cycle
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ class ClipDraw(NamedTuple):
             a batch. Its labels are hidden from the loss.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # tuple has a method of this name
     task: str | None = None
     epoch: int = 0
     counted: bool = True
@@ -156,7 +156,7 @@ class AllTasksBatchSampler(OneTaskBatchSampler):
         settings: `length_buckets`, `max_batch_seconds`, `processes` and `seed`.
     """
 
-    def __init__(self, clips: np.ndarray, seconds: np.ndarray, batch_size: int, **settings) -> None:
+    def __init__(self, clips: np.ndarray, seconds: np.ndarray, batch_size: int, **settings: Any) -> None:
         super().__init__({ALL_TASKS: clips}, seconds, {ALL_TASKS: batch_size}, **settings)
 
 

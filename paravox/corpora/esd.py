@@ -36,7 +36,7 @@ def read_esd(data_dir: str | Path) -> Dataset:
     """
     root = Path(data_dir).resolve()
     faults = Faults(root)
-    clips: dict[str, dict[str, str | int]] = {}
+    clips: dict[str, dict[str, str | int | None]] = {}
     for path in list_audio(list_files(root)):
         name = CLIP.fullmatch(path.stem)
         if not name:
@@ -55,8 +55,8 @@ def read_esd(data_dir: str | Path) -> Dataset:
         elif path.stem in clips:
             faults.add("recording found twice", [path])
         else:
-            clip = {"path": str(path), "speaker": speaker, "emotion": emotion, "split": split, "position": index + 1}
-            clips[path.stem] = clip
+            labels: dict[str, str | int | None] = {"speaker": speaker, "emotion": emotion, "split": split}
+            clips[path.stem] = {"path": str(path), **labels, "position": index + 1}
     faults.raise_if_any()
     if not clips:
         raise nothing_found(

@@ -31,7 +31,7 @@ def read_masc(data_dir: str | Path) -> Dataset:
     """
     root = Path(data_dir).resolve()
     faults = Faults(root)
-    clips: dict[tuple[str, ...], dict[str, str]] = {}
+    clips: dict[tuple[str, ...], dict[str, str | int | None]] = {}
     for path in list_audio(list_files(root)):
         if len(path.parts) < 4 or not SPEAKER.fullmatch(path.parts[-4]):
             continue
@@ -44,8 +44,8 @@ def read_masc(data_dir: str | Path) -> Dataset:
         elif (speaker, emotion, kind, path.stem) in clips:
             faults.add("recording found twice", [path])
         else:
-            clip = {"path": str(path), "speaker": speaker, "emotion": emotion, "kind": kind}
-            clips[speaker, emotion, kind, path.stem] = clip
+            key = (speaker, emotion, kind, path.stem)
+            clips[key] = {"path": str(path), "speaker": speaker, "emotion": emotion, "kind": kind}
     faults.raise_if_any()
     if not clips:
         raise nothing_found(

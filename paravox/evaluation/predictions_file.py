@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def write_predictions(
     Raises:
         ValueError: if the arrays do not have the same number of rows.
     """
-    arrays = {name: np.asarray(values) for name, values in predictions.items()}
+    arrays: dict[str, Any] = {name: np.asarray(values) for name, values in predictions.items()}
     arrays |= {f"{_LABELS}{name}": np.asarray(values) for name, values in labels.items()}
     if speakers is not None:
         arrays[_SPEAKERS] = np.array([str(speaker) for speaker in speakers], dtype=np.str_)

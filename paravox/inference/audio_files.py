@@ -56,4 +56,4 @@ def readable_files(paths: Sequence[str | Path], sampling_rate: int) -> tuple[lis
     if not paths:
         return [], []
     readable, messages = as_dataset(paths, sampling_rate).skip_unreadable()
-    return list(readable.source.clips["path"]), messages
+    return list(readable.recordings.clips["path"]), messages

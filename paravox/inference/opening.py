@@ -25,7 +25,8 @@ def open_model(name_or_path: str, revision: str | None = None) -> tuple[Model, F
     """
     options = {} if revision is None else {"revision": revision}
     config = open_checkpoint(Burst2VecEnsembleConfig.get_config_dict, name_or_path, **options)[0]
-    model_class, extractor_class = Burst2VecForMultiTask, Burst2VecFeatureExtractor
+    model_class: type[Model] = Burst2VecForMultiTask
+    extractor_class: type[FeatureExtractor] = Burst2VecFeatureExtractor
     if config.get("model_type") == Burst2VecEnsembleConfig.model_type:
         model_class, extractor_class = Burst2VecEnsemble, Burst2VecEnsembleFeatureExtractor
     model = model_class.from_pretrained(name_or_path, **options)

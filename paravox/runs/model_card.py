@@ -143,10 +143,10 @@ class ModelCardCallback(TrainerCallback):
         self.facts = facts
         self.template = template
 
-    def on_push_begin(self, args, state, control, **kwargs) -> None:
+    def on_push_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.write(args, state)
 
-    def on_train_end(self, args, state, control, **kwargs) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.write(args, state)
 
     def write(self, args: Any, state: Any) -> None:

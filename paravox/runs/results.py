@@ -33,7 +33,7 @@ def score_splits(trainer: MultiTaskTrainer, datasets: dict[str, MultiTaskDataset
     for split, title in SPLIT_TITLES.items():
         if split in datasets:
             dataset = datasets[split]
-            output = trainer.predict(dataset, metric_key_prefix=title)
+            output: Any = trainer.predict(dataset, metric_key_prefix=title)
             named = {name.removeprefix(f"{title}_"): value for name, value in output.metrics.items()}
             scores[title] = only_scores(named)
             if trainer.is_world_process_zero():

@@ -36,7 +36,7 @@ class _Parser(HfArgumentParser):
 
 
 def parse_settings(
-    dataclass_types: Iterable[type],
+    dataclass_types: Iterable[Any],
     argv: Sequence[str] | None = None,
     description: str = "",
     defaults: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
@@ -110,7 +110,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _check(values: dict[str, Any], actions: dict[str, argparse.Action], dataclass_types: tuple[type, ...]) -> None:
+def _check(values: dict[str, Any], actions: dict[str, argparse.Action], dataclass_types: tuple[Any, ...]) -> None:
     hints: dict[str, Any] = {}
     for dataclass_type in dataclass_types:
         hints |= typing.get_type_hints(dataclass_type)

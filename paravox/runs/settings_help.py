@@ -1,6 +1,7 @@
 """What `--help` shows of a program with settings: its own options by group, the Trainer's on request."""
 
 import argparse
+import dataclasses
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ OFTEN_USED = (
 
 
 def print_help(
-    actions: dict[str, argparse.Action], dataclass_types: tuple[type, ...], description: str, everything: bool
+    actions: dict[str, argparse.Action], dataclass_types: tuple[Any, ...], description: str, everything: bool
 ) -> None:
     """Prints how a program is called, what it does and its options.
 
@@ -55,7 +56,9 @@ def print_help(
         for name in own:
             _print_option(actions[name])
         print()
-        inherited = [name for name in dataclass_type.__dataclass_fields__ if name in actions and name not in own]
+        inherited = [
+            one.name for one in dataclasses.fields(dataclass_type) if one.name in actions and one.name not in own
+        ]
         if inherited and everything:
             print("Arguments of the Trainer of Transformers:")
             for name in inherited:
@@ -65,18 +68,18 @@ def print_help(
             print(textwrap.fill(", ".join(OFTEN_USED), WIDTH, initial_indent="  ", subsequent_indent="  "))
 
 
-def _title(dataclass_type: type) -> str:
+def _title(dataclass_type: Any) -> str:
     if issubclass(dataclass_type, TrainingArguments):
         return "Training with several tasks"
     return (dataclass_type.__doc__ or dataclass_type.__name__).strip().splitlines()[0].rstrip(".")
 
 
-def _own_fields(dataclass_type: type) -> Iterator[str]:
+def _own_fields(dataclass_type: Any) -> Iterator[str]:
     """The options that paravox adds, in the order in which they are declared."""
     inherited = TrainingArguments.__dataclass_fields__ if issubclass(dataclass_type, TrainingArguments) else {}
-    for name, field in dataclass_type.__dataclass_fields__.items():
-        if name not in inherited and field.init:
-            yield name
+    for field in dataclasses.fields(dataclass_type):
+        if field.name not in inherited and field.init:
+            yield field.name
 
 
 def _print_option(action: argparse.Action) -> None:
@@ -92,13 +95,10 @@ def _print_option(action: argparse.Action) -> None:
 
 
 def _value_name(action: argparse.Action) -> str:
-    if action.type is not None and getattr(action.type, "__name__", "") == "_json_value":
-        return "JSON"
-    names = {int: "N", float: "X", str: "TEXT"}
-    kind = names.get(action.type, "")
-    if action.choices:
-        kind = "NAME"
-    if action.nargs == "?" or getattr(action.type, "__name__", "") == "string_to_bool":
+    parser = getattr(action.type, "__name__", "")  # what reads the value from text
+    names = {"int": "N", "float": "X", "str": "TEXT", "_json_value": "JSON"}
+    kind = "NAME" if action.choices else names.get(parser, "")
+    if action.nargs == "?" or parser == "string_to_bool":
         kind = "true|false"
     return f"{kind} ..." if action.nargs in ("+", "*") else kind
 

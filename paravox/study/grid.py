@@ -148,7 +148,7 @@ class StudySettings:
 
     def description(self) -> dict[str, Any]:
         """What the results file stores about the study, as plain data."""
-        names = ("corpora", "checkpoints", "speakers", "emotions", "shots", "repetitions", "mode", "top_layers")
-        names += ("layer", "selection", "max_epochs", "patience", "learning_rate", "batch_size", "warmup")
-        names += ("weight_decay", "max_seconds", "corpus", "seed")
+        names = ["corpora", "checkpoints", "speakers", "emotions", "shots", "repetitions", "mode", "top_layers"]
+        names += ["layer", "selection", "max_epochs", "patience", "learning_rate", "batch_size", "warmup"]
+        names += ["weight_decay", "max_seconds", "corpus", "seed"]
         return {name: getattr(self, name) for name in names} | {"languages": self.language_of}

@@ -29,7 +29,8 @@ def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
     """Predicts the recordings, prints the predictions, and returns one record per recording, as `--json` prints it."""
     arguments = parse_arguments(argv)
     model, extractor = open_model(arguments.model, arguments.revision)
-    paths, messages = [str(path) for path in find_audio_files(arguments.clips)], []
+    paths = [str(path) for path in find_audio_files(arguments.clips)]
+    messages: list[str] = []
     if arguments.skip_bad:
         paths, messages = readable_files(paths, extractor.sampling_rate)
     predictions = predict_files(model, extractor, paths, arguments.batch_seconds) if paths else {}

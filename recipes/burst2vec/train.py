@@ -251,7 +251,7 @@ def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
         extractor = open_checkpoint(Burst2VecFeatureExtractor.from_pretrained, settings.start_from)
         adopt_setting(settings, "target_rms_db", extractor.target_rms_db)
         return extractor
-    level = {"target_rms_db": settings.target_rms_db}
+    level: dict[str, Any] = {"target_rms_db": settings.target_rms_db}
     if settings.encoder is not None:
         return Burst2VecFeatureExtractor.from_encoder(settings.encoder, **level)
     return Burst2VecFeatureExtractor.for_config(AutoConfig.for_model(**settings.encoder_config), **level)
@@ -311,8 +311,9 @@ def build_datasets(
     load = cache.load if cache else load_audio
     datasets = {}
     for split, clips in corpus.items():
-        only_train = {"max_seconds": settings.max_seconds, "augmentation": augmentation} if split == "train" else {}
-        dataset = MultiTaskDataset(clips, tasks, load, rate, seed=seed, **only_train)
+        is_train = split == "train"
+        crop = settings.max_seconds if is_train else None
+        dataset = MultiTaskDataset(clips, tasks, load, rate, crop, seed, augmentation if is_train else None)
         if settings.skip_bad:
             dataset, messages = dataset.skip_unreadable()
             for message in messages[:3]:
@@ -380,7 +381,7 @@ def train_heads_first(
     pooled = {
         split: dataset.with_source(PooledStates(dataset.source.pooled))
         if isinstance(dataset.source, LowerStates)
-        else trainer.pool_clips(dataset.with_source(dataset.source.without_augmentation()))
+        else trainer.pool_clips(dataset.with_source(dataset.recordings.without_augmentation()))
         for split, dataset in datasets.items()
     }
     trainer.train_dataset, trainer.eval_dataset = pooled["train"], pooled["validation"]

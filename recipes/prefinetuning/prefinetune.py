@@ -18,6 +18,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 from transformers import Wav2Vec2FeatureExtractor, set_seed
 
@@ -215,7 +216,12 @@ def pre_finetune(
     trainer.save_state()
     if args.process_index == 0:
         save(model, extractor, folder)
-    results = {"corpora": list(corpora), "steps": trainer.state.global_step, "seed": args.seed, "constant": {}}
+    results: dict[str, Any] = {
+        "corpora": list(corpora),
+        "steps": trainer.state.global_step,
+        "seed": args.seed,
+        "constant": {},
+    }
     for split, title in SPLIT_TITLES.items():
         metrics = trainer.predict(datasets[split], metric_key_prefix=title).metrics
         results[title] = {
@@ -249,15 +255,16 @@ def encode_corpora(
     """
     cache_dir = Path(settings.cache_dir or Path(trainer.args.output_dir).parent) / "states"
     how = PassSettings.from_arguments(trainer.args)
+    extractor: Any = trainer.processing_class
     parts: dict[str, list[LowerStates]] = {split: [] for split in datasets}
     for name, corpus in corpora.items():
-        alone = build_datasets({name: corpus}, settings, trainer.processing_class.sampling_rate, trainer.args.seed)
+        alone = build_datasets({name: corpus}, settings, extractor.sampling_rate, trainer.args.seed)
         for split, dataset in alone.items():
             with trainer.args.main_process_first(desc="encoding"):
                 encoded = encode_lower_layers(
-                    trainer.model, dataset, trainer.processing_class, cache_dir, settings.cache_gigabytes, how
+                    trainer.model, dataset, extractor, cache_dir, settings.cache_gigabytes, how
                 )
-            parts[split].append(encoded.source)
+            parts[split].append(cast(LowerStates, encoded.source))
     return {split: dataset.with_source(LowerStates.join(parts[split])) for split, dataset in datasets.items()}
 
 
@@ -288,7 +295,8 @@ def save(model: PreFinetuningModel, extractor: Burst2VecFeatureExtractor, folder
         for corpus in model.tasks:
             export = folder / "sequence_classification" / corpus
             model.save_for_sequence_classification(corpus, export)
-            Wav2Vec2FeatureExtractor.from_dict(extractor.front_end).save_pretrained(export)
+            front_end: Any = Wav2Vec2FeatureExtractor.from_dict(extractor.front_end)
+            front_end.save_pretrained(export)
 
 
 def score_rows(results: dict) -> dict[str, dict[str, dict[str, float]]]:

@@ -1,5 +1,7 @@
 """Concordance correlation coefficient, as a metric of `evaluate`."""
 
+from typing import Any
+
 import datasets
 import evaluate
 import numpy as np
@@ -63,6 +65,6 @@ class ConcordanceCC(evaluate.Metric):
             ],
         )
 
-    def _compute(self, predictions, references) -> dict:
+    def _compute(self, predictions: Any, references: Any) -> dict:
         per_column = concordance_cc(predictions, references)
         return {"ccc": float(per_column.mean()), "ccc_per_column": per_column.tolist()}

@@ -1,5 +1,7 @@
 """Mean absolute error, as a metric of `evaluate`."""
 
+from typing import Any
+
 import datasets
 import evaluate
 import numpy as np
@@ -41,5 +43,5 @@ class MeanAbsoluteError(evaluate.Metric):
             features=datasets.Features({"predictions": value, "references": value}),
         )
 
-    def _compute(self, predictions, references) -> dict:
+    def _compute(self, predictions: Any, references: Any) -> dict:
         return {"mae": mean_absolute_difference(predictions, references)}

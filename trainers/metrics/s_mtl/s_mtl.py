@@ -41,6 +41,6 @@ class MultiTaskScore(evaluate.Metric):
             features=datasets.Features({"ccc": value, "uar": value, "mae": value}),
         )
 
-    def _compute(self, ccc, uar, mae) -> dict:
+    def _compute(self, ccc: list[float], uar: list[float], mae: list[float]) -> dict:
         scores = [s_mtl(*row) for row in zip(ccc, uar, mae, strict=True)]
         return {"s_mtl": sum(scores) / len(scores)}

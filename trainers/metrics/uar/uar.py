@@ -1,5 +1,7 @@
 """Unweighted average recall, as a metric of `evaluate`."""
 
+from typing import Any
+
 import datasets
 import evaluate
 import numpy as np
@@ -44,5 +46,5 @@ class UnweightedAverageRecall(evaluate.Metric):
             features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
         )
 
-    def _compute(self, predictions, references) -> dict:
+    def _compute(self, predictions: Any, references: Any) -> dict:
         return {"uar": unweighted_average_recall(predictions, references)}
