@@ -10,10 +10,6 @@ from .errors import CheckpointError
 from .pipeline_vocal_burst import VocalBurstAnalysisPipeline
 
 if TYPE_CHECKING:
-    pass
-
-
-if TYPE_CHECKING:
     from typing import Self
 
 

@@ -103,7 +103,7 @@ class PublishingTrainer(Trainer):
             for file in Path(checkpoint_folder).glob(pattern):
                 shutil.copy(file, folder / file.name)
         job = self._push(f"Training in progress, step {self.state.global_step}", blocking=False)
-        self.push_in_progress: Any = PushInProgress([job])  # type: ignore[arg-type]  # it takes a list of jobs, whatever it says
+        self.push_in_progress: Any = PushInProgress([job])  # type: ignore[arg-type]
 
     def _push(self, commit_message: str, blocking: bool, token: str | None = None, revision: str | None = None) -> Any:
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
