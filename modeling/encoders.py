@@ -8,7 +8,8 @@ class from [`SpeechEncoder`] and add a line to [`ENCODER_CLASSES`]; nothing else
 import copy
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -408,6 +409,18 @@ def load_encoder_config(name_or_path: str, **hub_options: Any) -> PreTrainedConf
     return config
 
 
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """Silences the table in which Transformers lists the weights that an encoder leaves out, such as a decoder."""
+    log = logging.getLogger("transformers.modeling_utils")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
 def load_encoder_weights(encoder: SpeechEncoder, name_or_path: str, **hub_options: Any) -> None:
     """Fills an encoder with published or saved weights, in float32 whatever the file holds.
 
@@ -422,7 +435,8 @@ def load_encoder_weights(encoder: SpeechEncoder, name_or_path: str, **hub_option
     """
     # With `ignore_mismatched_sizes`, weights of another shape are reported below, by name, instead of raised.
     options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True, **hub_options}
-    source, info = encoder.open_model(name_or_path, **options)
+    with _without_load_report():
+        source, info = encoder.open_model(name_or_path, **options)
     absent = sorted(set(info["missing_keys"]) - encoder.may_be_absent)
     unfit = sorted(str(key[0]) for key in info["mismatched_keys"])
     if absent or unfit:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -457,3 +458,13 @@ def test_an_encoder_is_added_by_a_class_and_a_line(encoder_configs, tasks, tmp_p
     assert isinstance(opened.encoder, StubEncoder)
     with torch.no_grad():
         torch.testing.assert_close(opened(**inputs).predictions, model(**inputs).predictions)
+
+
+def test_loading_an_encoder_prints_no_table_of_what_it_leaves_out(tmp_path, encoder_configs, caplog):
+    """A Whisper's decoder is not wanted; a table of its weights would hide what a run says."""
+    WhisperModel(encoder_configs["whisper"]).save_pretrained(tmp_path)
+    log = logging.getLogger("transformers.modeling_utils")
+    before = log.level
+    with caplog.at_level(logging.WARNING):
+        load_encoder_weights(build_encoder(encoder_configs["whisper"]), str(tmp_path))
+    assert "LOAD REPORT" not in caplog.text and log.level == before
