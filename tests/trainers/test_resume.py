@@ -222,7 +222,7 @@ def test_killed_at_ten_moments_it_ends_with_the_unbroken_run_s_weights(runs):
     moments, kills = random.Random(0), []
     for kill in range(11):
         resumed = last_whole_checkpoint(broken) is not None
-        how = LAST if resumed else {"overwrite_output_dir": "true"}
+        how = LAST if resumed else {"overwrite": "true"}
         seen = newest_checkpoint(broken)
         process = runs.start("broken", settings | how)
         if kill == 10:
