@@ -87,6 +87,19 @@ def test_states_are_those_of_each_clip_alone_however_they_were_made(models, path
     assert len(runs) == 4
 
 
+def test_lower_states_of_other_lower_layers_are_other_states(models, paths, extractor, tmp_path, runs):
+    """Two groups of checkpoints in one folder, whose lower layers differ."""
+    torch.manual_seed(4)
+    upper = copy.deepcopy(models[3])
+    for weight in upper.encoder.layers[1].parameters():
+        weight.data += 0.02 * torch.randn_like(weight)
+    for group in (models[:2], [models[3], upper]):
+        states = LayerStates(StudyClips(paths, extractor), tmp_path / "states")
+        for model in group:
+            np.testing.assert_allclose(states.states_of(model, ""), alone(model, extractor, paths), atol=2e-5)
+    assert sorted(path.suffix for path in (tmp_path / "states").iterdir()) == [*[""] * 2, *[".npy"] * 4]
+
+
 def test_lower_states_that_would_take_too_much_room_are_not_kept(models, paths, extractor, tmp_path, runs):
     states = LayerStates(StudyClips(paths, extractor), tmp_path / "states", max_gigabytes=1e-6)
     for model in models[:3]:
