@@ -59,7 +59,7 @@ class Recordings:
     """
 
     clips: Dataset
-    load: Callable[[Any], np.ndarray] = load_audio
+    load: Callable[[Any], np.ndarray] | None = None
     sampling_rate: int = 16_000
     max_seconds: float | None = None
     seed: int = 0
@@ -77,7 +77,7 @@ class Recordings:
 
     def read(self, row: int, epoch: int) -> np.ndarray:
         """One clip's samples, `(samples,)`."""
-        samples = self._crop(self.load(self._source(row)), row, epoch)
+        samples = self._crop(self._load(row), row, epoch)
         if self.augmentation is not None:
             samples = self.augmentation(samples, self.sampling_rate, (self.seed, epoch, row))
         return samples
@@ -100,7 +100,7 @@ class Recordings:
     def check(self, row: int) -> str | None:
         """Decodes a clip and returns what is wrong with it, or `None` if nothing is."""
         try:
-            self.load(self._source(row))
+            self._load(row)
         except AudioError as error:
             return str(error)
         return None
@@ -122,6 +122,10 @@ class Recordings:
         if self.max_seconds is None or self._header_seconds(row) <= self.max_seconds:
             return content
         return content + f"{self.max_seconds} {self.seed} {row}".encode()
+
+    def _load(self, row: int) -> np.ndarray:
+        source = self._source(row)
+        return load_audio(source, self.sampling_rate) if self.load is None else self.load(source)
 
     def _source(self, row: int) -> Any:
         (source,) = self.clips[int(row)].values()

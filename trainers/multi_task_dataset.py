@@ -11,7 +11,6 @@ import pyarrow.compute
 import torch
 from datasets import Audio, ClassLabel, Dataset
 
-from paravox.modeling.audio import load_audio
 from paravox.modeling.errors import ConfigError, CorpusError
 from paravox.modeling.losses import UNKNOWN_CLASS, partly_known
 from paravox.modeling.tasks import Task
@@ -45,7 +44,7 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         self,
         corpus: Dataset,
         tasks: list[Task],
-        load: Callable[[Any], np.ndarray] = load_audio,
+        load: Callable[[Any], np.ndarray] | None = None,
         sampling_rate: int = 16_000,
         max_seconds: float | None = None,
         seed: int = 0,

@@ -1,12 +1,10 @@
 """Finds the recordings that a command line names, and sets those aside that cannot be read."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from datasets import Dataset
 
-from paravox.modeling.audio import load_audio
 from paravox.modeling.errors import AudioError
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
@@ -39,8 +37,7 @@ def as_dataset(paths: Sequence[str | Path], sampling_rate: int) -> MultiTaskData
         sampling_rate (`int`): that of the model's feature extractor, in hertz.
     """
     clips = Dataset.from_dict({"path": [str(path) for path in paths]})
-    load = partial(load_audio, sampling_rate=sampling_rate)
-    return MultiTaskDataset(clips, tasks=[], load=load, sampling_rate=sampling_rate)
+    return MultiTaskDataset(clips, tasks=[], sampling_rate=sampling_rate)
 
 
 def readable_files(paths: Sequence[str | Path], sampling_rate: int) -> tuple[list[str], list[str]]:

@@ -10,7 +10,6 @@ on Train. The submission file is that of the ExVo challenge; it can be written f
 
 import argparse
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,6 @@ from paravox.evaluation.score_names import SPLIT_TITLES
 from paravox.evaluation.score_tables import print_scores
 from paravox.inference.opening import open_model, same_tasks
 from paravox.inference.prediction import DEFAULT_BATCH_SECONDS, mean_predictions, predict_dataset
-from paravox.modeling.audio import load_audio
 from paravox.modeling.errors import ConfigError, CorpusError
 from paravox.modeling.tasks import Task
 from paravox.runs.program import run
@@ -48,8 +46,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         check_submission(clips, tasks)
     members = []
     for model, extractor in opened:
-        load = partial(load_audio, sampling_rate=extractor.sampling_rate)
-        dataset = MultiTaskDataset(clips, tasks, load, extractor.sampling_rate)
+        dataset = MultiTaskDataset(clips, tasks, sampling_rate=extractor.sampling_rate)
         members.append(predict_dataset(model, extractor, dataset, arguments.batch_seconds))
     ensemble = mean_predictions(members)
 

@@ -29,7 +29,6 @@ from paravox.corpora.oversampling import oversample
 from paravox.corpora.registry import CORPORA, load_corpus
 from paravox.evaluation.card_figures import plot_scores
 from paravox.evaluation.score_tables import print_scores
-from paravox.modeling.audio import load_audio
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
 from paravox.modeling.encoders import open_checkpoint
 from paravox.modeling.errors import ConfigError
@@ -308,7 +307,7 @@ def build_datasets(
         corpus["train"] = oversample(corpus["train"], tasks, settings.max_repeats, seed)
     rate = extractor.sampling_rate
     cache = AudioCache(settings.cache_dir, settings.cache_gigabytes, rate) if settings.cache_dir else None
-    load = cache.load if cache else load_audio
+    load = cache.load if cache else None
     datasets = {}
     for split, clips in corpus.items():
         is_train = split == "train"

@@ -29,7 +29,6 @@ from paravox.corpora.splitting import split_clips
 from paravox.evaluation.baselines import constant_predictions
 from paravox.evaluation.score_names import SPLIT_TITLES, is_score, only_scores
 from paravox.evaluation.score_tables import print_scores
-from paravox.modeling.audio import load_audio
 from paravox.modeling.errors import ConfigError, did_you_mean
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_prefinetuning import PreFinetuningModel, Wav2Vec2ForPreFinetuning
@@ -278,7 +277,7 @@ def build_datasets(
         split: MultiTaskDataset(
             clips,
             tasks,
-            cache.load if cache else load_audio,
+            cache.load if cache else None,
             sampling_rate,
             max_seconds=settings.max_seconds if split == "train" else None,
             seed=seed,

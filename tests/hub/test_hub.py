@@ -25,7 +25,7 @@ from paravox import (
 from paravox.corpora.synthetic import write_synthetic_corpus
 from paravox.recipes.burst2vec import predict
 
-README = Path(__file__).parents[2] / "README.md"
+USING_MODELS = Path(__file__).parents[2] / "docs" / "hub.md"
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 MODEL = "writer/bursts"
 
@@ -184,11 +184,11 @@ def test_its_card_is_whole(hub, trained):
 
 
 def test_the_snippets_run(hub, work, trained, clips):
-    """The card's, and the README's first block of code with this model's name."""
+    """The card's, and the first one of the page on using models, with this model's name and a real clip."""
     card = CODE.search(hub.files(MODEL)["README.md"].decode())[1]
-    readme = re.sub(r'model="[^"]+"', f'model="{MODEL}"', README.read_text().split("```")[1].removeprefix("python\n"))
-    assert f'model="{MODEL}"' in readme
-    lines = output_of(run_elsewhere(hub, work, card + readme)).splitlines()
+    page = re.sub(r'model="[^"]+"', f'model="{MODEL}"', CODE.search(USING_MODELS.read_text())[1])
+    assert f'model="{MODEL}"' in page
+    lines = output_of(run_elsewhere(hub, work, card + page)).splitlines()
     printed = [line for line in lines if line.startswith("{")]
     assert len(printed) == 2 and all("'emotion': {'Awe':" in line and "'age':" in line for line in printed)
 

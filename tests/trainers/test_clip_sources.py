@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
 from datasets import Audio, Dataset
 from little_corpora import write_clip
@@ -140,3 +141,12 @@ def test_augmentation_and_storing_exclude_each_other(paths):
     with pytest.raises(ConfigError, match="every epoch would see the same augmented clips: turn one of the two off"):
         augmented.refuse_augmentation()
     augmented.without_augmentation().refuse_augmentation()
+
+
+def test_clips_are_resampled_to_the_rate_of_the_source(tmp_path):
+    """Not only to 16 kHz, at which all encoders in use listen."""
+    write_clip(tmp_path / "clip.wav", seed=0, seconds=0.5, rate=22_050)
+    recordings = Recordings(Dataset.from_dict({"path": [str(tmp_path / "clip.wav")]}), sampling_rate=8_000)
+    samples, rate = soundfile.read(tmp_path / "clip.wav", dtype="float32")
+    assert len(recordings.read(0, epoch=0)) == 4_000
+    np.testing.assert_allclose(recordings.read(0, epoch=0), soxr.resample(samples, rate, 8_000), atol=1e-6)
