@@ -149,6 +149,32 @@ def test_upper_layers_run_on_stored_states_or_say_that_they_do_not(encoders, mak
             encoder.upper_states(states[lower], mask, lower)
 
 
+@pytest.mark.parametrize("name", ["wav2vec2_layer", "hubert_layer", "whisper"])
+def test_layerdrop_skips_layers_in_training_alone(encoder_configs, make_inputs, name):
+    setattr(encoder_configs[name], "encoder_layerdrop" if name == "whisper" else "layerdrop", 0.3)
+    encoder = build_encoder(encoder_configs[name])
+    encoder.eval()
+    batch = make_inputs(name, seconds=(0.3,))
+    with torch.no_grad():
+        before, mask = run(encoder, batch)
+        assert not torch.equal(before[0], before[1])
+        encoder.train()
+        torch.manual_seed(0)
+        skipped = [torch.equal(encoder.upper_states(before[0], mask, 0)[0], before[0]) for _ in range(400)]
+    # Five standard deviations of a binomial draw.
+    assert abs(np.mean(skipped) - 0.3) < 5 * np.sqrt(0.3 * 0.7 / 400)
+
+
+def test_whisper_s_embeddings_are_dropped_out_in_training_alone(encoder_configs, make_inputs):
+    encoder_configs["whisper"].dropout = 0.25
+    encoder, batch = build_encoder(encoder_configs["whisper"]), make_inputs("whisper", seconds=(1.0,))
+    whole = run(encoder.eval(), batch)[0][0]
+    dropped = run(encoder.train(), batch)[0][0]
+    kept = dropped != 0
+    assert abs(kept.float().mean() - 0.75) < 0.05
+    torch.testing.assert_close(dropped[kept], whole[kept] / 0.75)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_layers_and_output_norm_are_the_encoders_own(encoders, name):
     encoder = encoders[name]

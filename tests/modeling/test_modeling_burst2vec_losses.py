@@ -54,6 +54,10 @@ def test_the_discriminator_s_accuracy_is_counted_on_known_clips(make_model, make
         known = guesses[2:] if task == "age" else guesses
         expected = sum(int(guess) == position for guess in known) / len(known)
         assert output.discriminator_accuracy[task].item() == pytest.approx(expected)
+    torch.nn.init.zeros_(model.discriminator[-1].weight)
+    model.discriminator[-1].bias.data = torch.tensor([0.0, 1.0, 0.0])  # every clip is taken for one of age
+    accuracies = model(**inputs, labels=labels).discriminator_accuracy
+    assert {task: value.item() for task, value in accuracies.items()} == {"emotion": 0, "age": 1, "country": 0}
     assert model(**inputs, task="age", labels=labels).discriminator_accuracy.keys() == {"age"}
     assert make_model(adversarial=False)(**inputs, labels=labels).discriminator_accuracy is None
 
