@@ -273,7 +273,7 @@ print(json.dumps(found))
 
 @pytest.fixture
 def open_elsewhere(tmp_path):
-    """Opens a saved folder by the Auto classes where paravox cannot be imported, and returns the predictions of a clip."""
+    """Opens a saved folder by the Auto classes without paravox, and returns the predictions of a clip."""
 
     def open_it(folder, clip):
         elsewhere = tmp_path / "elsewhere"

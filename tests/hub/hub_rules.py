@@ -1,8 +1,8 @@
-"""What the Hub wants of a model card's front matter and of `.eval_results/`, as far as it is written down.
+"""What the Hub demands of a model card's front matter and of `.eval_results/`, as far as it is documented.
 
-Each rule names its source: the Hub's documentation (huggingface/hub-docs), lists in huggingface.js, huggingface_hub 2.4, or a message
-of the real Hub that somebody quoted in public. Where the Hub may be milder than this, the comment says so: a card that passes here
-should pass there.
+Each rule names its source: the Hub's documentation (huggingface/hub-docs), lists in huggingface.js, huggingface_hub
+2.4, or a message of the real Hub that somebody has quoted in public. A comment says where the Hub may be less strict
+than this: a card that passes here should also pass there.
 """
 
 import datetime
@@ -21,37 +21,39 @@ _DATASET_TYPE = re.compile(r"(?:[\w-]+/)?[\w.-]+", re.ASCII)
 # hub-docs, docs/hub/repositories-licenses.md; "must be one of" is what the Hub says.
 LICENSES = set(
     """
-    apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m afl-3.0
-    artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0
-    cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0
-    cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0 cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0
-    etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc lppl-1.3c ms-pl mpl-2.0 odc-by odbl
-    openmdw-1.0 openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license llama2 llama3 llama3.1
-    llama3.2 llama3.3 llama4 gemma unknown other
+    apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m
+    afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0
+    cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0
+    cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0
+    cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 gfdl
+    gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc lppl-1.3c ms-pl mpl-2.0 odc-by odbl openmdw-1.0 openrail++
+    osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license llama2 llama3 llama3.1 llama3.2
+    llama3.3 llama4 gemma unknown other
     """.split()
 )
 # huggingface.js, packages/tasks/src/pipelines.ts. The Hub may only warn of another one.
 TASKS = set(
     """
-    biology text-classification token-classification table-question-answering question-answering zero-shot-classification
-    translation summarization feature-extraction text-generation text2text-generation fill-mask sentence-similarity text-to-speech
-    text-to-audio automatic-speech-recognition audio-to-audio audio-classification audio-text-to-text voice-activity-detection
-    depth-estimation image-classification object-detection image-segmentation text-to-image image-to-text image-to-image
-    image-to-video unconditional-image-generation video-classification reinforcement-learning robotics tabular-classification
-    tabular-regression tabular-to-text table-to-text multiple-choice text-ranking text-retrieval time-series-forecasting
-    text-to-video image-text-to-text visual-question-answering document-question-answering zero-shot-image-classification graph-ml
-    mask-generation zero-shot-object-detection text-to-3d image-to-3d image-feature-extraction video-text-to-text
-    keypoint-detection visual-document-retrieval any-to-any other
+    biology text-classification token-classification table-question-answering question-answering
+    zero-shot-classification translation summarization feature-extraction text-generation text2text-generation
+    fill-mask sentence-similarity text-to-speech text-to-audio automatic-speech-recognition audio-to-audio
+    audio-classification audio-text-to-text voice-activity-detection depth-estimation image-classification
+    object-detection image-segmentation text-to-image image-to-text image-to-image image-to-video
+    unconditional-image-generation video-classification reinforcement-learning robotics tabular-classification
+    tabular-regression tabular-to-text table-to-text multiple-choice text-ranking text-retrieval
+    time-series-forecasting text-to-video image-text-to-text visual-question-answering document-question-answering
+    zero-shot-image-classification graph-ml mask-generation zero-shot-object-detection text-to-3d image-to-3d
+    image-feature-extraction video-text-to-text keypoint-detection visual-document-retrieval any-to-any other
     """.split()
 )
 # ISO 639-1. Codes of three letters (639-2 and 639-3) are not told apart here.
 LANGUAGES = set(
     """
-    aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo es et eu fa
-    ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr
-    ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl
-    ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur
-    uz ve vi vo wa wo xh yi yo za zh zu
+    aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el
+    en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu
+    ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na
+    nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so
+    sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
     """.split()
 )
 
@@ -194,7 +196,7 @@ def _missing(place: str, entry: Any, required: dict[str, tuple[str, ...]]) -> li
 
 
 def eval_results_errors(path: str, content: bytes) -> list[str]:
-    """What is wrong with a file `.eval_results/*.yaml`: docs/hub/eval-results.md, and EvalResultEntry of huggingface_hub.
+    """What is wrong with a file `.eval_results/*.yaml` (docs/hub/eval-results.md, EvalResultEntry of the client).
 
     The client skips entries that the Hub marks with an error, so the Hub may take the file where this refuses it.
     """

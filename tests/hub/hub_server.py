@@ -1,11 +1,12 @@
-"""A small Hub on loopback, which the real `huggingface_hub` client talks to: repositories with a history, and faults on demand.
+"""A small Hub on loopback for the real `huggingface_hub` client: repositories with a history, and faults on demand.
 
     with HubServer({"writer": "hf_writer"}) as hub:
         subprocess.run([...], env=hub.environment(home, token="hf_writer"))
         hub.files("writer/model")
 
-It knows what the client calls to create repositories, branches and tags, to commit (inline, or by LFS for large or binary files) and
-to download. A commit is visible whole or not at all. Cards are held to the rules of `hub_rules.py`. Only models; no pull requests.
+It answers what the client asks to create repositories, branches and tags, to commit (inline, or by LFS for large or
+binary files) and to download. A commit is visible whole or not at all. Cards must keep the rules of `hub_rules.py`.
+There are only models, and no pull requests.
 """
 
 import base64

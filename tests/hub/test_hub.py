@@ -1,4 +1,4 @@
-"""What is published opens anywhere, holds nothing private, and failures read well: by the real client, against a Hub on loopback."""
+"""Published models open anywhere and hold nothing private, and failures are explained, on a Hub on loopback."""
 
 import json
 import os
