@@ -23,7 +23,8 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForAudio
 from paravox.inference.opening import open_model
 from paravox.inference.prediction import predict_files
 from paravox.modeling.audio import load_audio
-from paravox.modeling.encoders import WhisperClipEncoder, load_encoder_weights
+from paravox.modeling.encoder_loading import load_encoder_weights
+from paravox.modeling.encoders import WhisperClipEncoder
 
 
 def main() -> None:

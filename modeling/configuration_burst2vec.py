@@ -5,8 +5,9 @@ from typing import Any, TypeVar
 from transformers import AutoConfig, PreTrainedConfig
 
 from .configuration_saved_model import SavedModelConfig
-from .encoders import check_format_version, parse_encoder_config
+from .encoders import parse_encoder_config
 from .errors import ConfigError
+from .opening import check_format_version
 from .tasks import Task, parse_tasks
 
 Number = TypeVar("Number", int, float)

@@ -4,8 +4,8 @@ from typing import Any
 
 from .configuration_burst2vec import Burst2VecConfig
 from .configuration_saved_model import SavedModelConfig
-from .encoders import check_format_version
 from .errors import ConfigError
+from .opening import check_format_version
 from .tasks import parse_tasks
 
 FORMAT_VERSION = 1

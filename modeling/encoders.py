@@ -6,25 +6,19 @@ class from [`SpeechEncoder`] and add a line to [`ENCODER_CLASSES`]; nothing else
 """
 
 import copy
-import logging
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperModel
 
-from .errors import CheckpointError, ConfigError
+from .errors import ConfigError
+from .opening import open_checkpoint
 
 if TYPE_CHECKING:
     from typing import Self
-
-logger = logging.getLogger(__name__)
 
 
 class SpeechEncoder(nn.Module):
@@ -338,14 +332,6 @@ def parse_encoder_config(encoder: PreTrainedConfig | dict[str, Any] | None) -> P
     return AutoConfig.for_model(**encoder) if isinstance(encoder, dict) else encoder
 
 
-def check_format_version(found: int, known: int) -> None:
-    """Raises [`CheckpointError`] for a config that a newer paravox has written."""
-    if found > known:
-        raise CheckpointError(
-            f"this config has format_version {found}, this paravox knows up to {known}: upgrade paravox"
-        )
-
-
 def build_encoder(config: PreTrainedConfig) -> SpeechEncoder:
     """An encoder with random weights.
 
@@ -364,87 +350,3 @@ def _receptive_field(config: PreTrainedConfig, frames: int) -> int:
     for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
         samples = (samples - 1) * stride + kernel
     return samples
-
-
-def open_checkpoint(
-    from_pretrained: Callable[..., Any], name_or_path: str | os.PathLike, *args: Any, **options: Any
-) -> Any:
-    """Calls a `from_pretrained` of Transformers, and raises one error of ours where there is nothing that it can read.
-
-    Raises:
-        CheckpointError: if a file is missing or truncated, or the name is not known on the Hub.
-    """
-    try:
-        return from_pretrained(name_or_path, *args, **options)
-    except (OSError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            f"checkpoint {str(name_or_path)!r} cannot be opened ({reason}): give a folder written by save_pretrained, "
-            "or a name on the Hub that can be reached from here"
-        ) from error
-
-
-def load_encoder_config(name_or_path: str, **hub_options: Any) -> PreTrainedConfig:
-    """The config of a published or saved encoder.
-
-    Args:
-        name_or_path (`str`): a folder or Hub name.
-        hub_options: passed to `from_pretrained`, such as `revision` or `token`.
-
-    Raises:
-        CheckpointError: if there is no config at that name or in that folder.
-        ConfigError: if the encoder is not supported.
-    """
-    try:
-        config = AutoConfig.from_pretrained(name_or_path, **hub_options)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            f"no encoder could be opened at {str(name_or_path)!r} ({reason}): give a folder written by "
-            "save_pretrained, or a name on the Hub that can be reached from here"
-        ) from error
-    encoder_class(config.model_type)
-    # This would be saved with the model, and it may be a folder of this machine.
-    config.name_or_path = ""
-    return config
-
-
-@contextmanager
-def _without_load_report() -> Iterator[None]:
-    """Silences the table in which Transformers lists the weights that an encoder leaves out, such as a decoder."""
-    log = logging.getLogger("transformers.modeling_utils")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
-
-def load_encoder_weights(encoder: SpeechEncoder, name_or_path: str, **hub_options: Any) -> None:
-    """Fills an encoder with published or saved weights, in float32 whatever the file holds.
-
-    Args:
-        encoder ([`SpeechEncoder`]): built from the config at the same place.
-        name_or_path (`str`): a checkpoint of the bare encoder or of any model around it, such as `ForCTC` or
-            `ForPreTraining`; for Whisper also a complete model.
-        hub_options: passed to `from_pretrained`, such as `revision` or `token`.
-
-    Raises:
-        CheckpointError: if the file cannot be read, or a weight of the encoder is missing there or has another shape.
-    """
-    # With `ignore_mismatched_sizes`, weights of another shape are reported below, by name, instead of raised.
-    options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True, **hub_options}
-    with _without_load_report():
-        source, info = encoder.open_model(name_or_path, **options)
-    absent = sorted(set(info["missing_keys"]) - encoder.may_be_absent)
-    unfit = sorted(str(key[0]) for key in info["mismatched_keys"])
-    if absent or unfit:
-        raise CheckpointError(
-            f"encoder {str(name_or_path)!r}: {len(absent)} weights are missing ({', '.join(absent[:3])}) and "
-            f"{len(unfit)} have another shape ({', '.join(unfit[:3])}): it is not a checkpoint of "
-            f"{type(encoder.model).__name__} with this config"
-        )
-    for key in sorted(info["missing_keys"]):
-        logger.info("encoder %s has no %s: it starts from random numbers", name_or_path, key)
-    encoder.model.load_state_dict(source.state_dict())

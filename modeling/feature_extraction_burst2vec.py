@@ -8,7 +8,8 @@ from transformers import AutoFeatureExtractor, BatchFeature, PreTrainedConfig
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from .audio import load_audio
-from .encoders import ENCODER_CLASSES, encoder_class, load_encoder_config
+from .encoder_loading import load_encoder_config
+from .encoders import ENCODER_CLASSES, encoder_class
 from .errors import AudioError, CheckpointError, ConfigError
 
 if TYPE_CHECKING:

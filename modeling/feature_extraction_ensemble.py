@@ -6,9 +6,9 @@ import numpy as np
 from transformers import BatchFeature
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
-from .encoders import open_checkpoint
 from .errors import ConfigError
 from .feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from .opening import open_checkpoint
 
 if TYPE_CHECKING:
     from typing import Self

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .encoders import SpeechEncoder, load_encoder_config, load_encoder_weights
+from .encoder_loading import load_encoder_config, load_encoder_weights
+from .encoders import SpeechEncoder
 from .errors import ConfigError
 from .pooling import masked_mean
 from .strict_loading import StrictlyLoadedModel

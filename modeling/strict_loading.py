@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel
 
-from .encoders import open_checkpoint
 from .errors import CheckpointError
+from .opening import open_checkpoint
 from .pipeline_vocal_burst import VocalBurstAnalysisPipeline
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from paravox.corpora.combinations import NO_CORPUS
-from paravox.modeling.encoders import load_encoder_config
+from paravox.modeling.encoder_loading import load_encoder_config
 from paravox.modeling.errors import CheckpointError
 from paravox.modeling.modeling_prefinetuning import (
     EncoderForPreFinetuning,

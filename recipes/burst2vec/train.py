@@ -30,10 +30,10 @@ from paravox.corpora.registry import CORPORA, load_corpus
 from paravox.evaluation.card_figures import plot_scores
 from paravox.evaluation.score_tables import print_scores
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
-from paravox.modeling.encoders import open_checkpoint
 from paravox.modeling.errors import ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+from paravox.modeling.opening import open_checkpoint
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.runs.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts, write_model_card
 from paravox.runs.output_folder import claim_output_folder, find_checkpoint

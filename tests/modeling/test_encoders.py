@@ -32,14 +32,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 import paravox
 from paravox import modeling, trainers
-from paravox.modeling.encoders import (
-    ENCODER_CLASSES,
-    WaveformEncoder,
-    build_encoder,
-    encoder_class,
-    load_encoder_config,
-    load_encoder_weights,
-)
+from paravox.modeling.encoder_loading import load_encoder_config, load_encoder_weights
+from paravox.modeling.encoders import ENCODER_CLASSES, WaveformEncoder, build_encoder, encoder_class
 from paravox.modeling.errors import CheckpointError, ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask

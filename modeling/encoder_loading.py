@@ -1,0 +1,80 @@
+"""The config and the weights of a published or saved encoder, complete or not at all."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import AutoConfig, PreTrainedConfig
+
+from .encoders import SpeechEncoder, encoder_class
+from .errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+
+def load_encoder_config(name_or_path: str, **hub_options: Any) -> PreTrainedConfig:
+    """The config of a published or saved encoder.
+
+    Args:
+        name_or_path (`str`): a folder or Hub name.
+        hub_options: passed to `from_pretrained`, such as `revision` or `token`.
+
+    Raises:
+        CheckpointError: if there is no config at that name or in that folder.
+        ConfigError: if the encoder is not supported.
+    """
+    try:
+        config = AutoConfig.from_pretrained(name_or_path, **hub_options)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"no encoder could be opened at {str(name_or_path)!r} ({reason}): give a folder written by "
+            "save_pretrained, or a name on the Hub that can be reached from here"
+        ) from error
+    encoder_class(config.model_type)
+    # This would be saved with the model, and it may be a folder of this machine.
+    config.name_or_path = ""
+    return config
+
+
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """Silences the table in which Transformers lists the weights that an encoder leaves out, such as a decoder."""
+    log = logging.getLogger("transformers.modeling_utils")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def load_encoder_weights(encoder: SpeechEncoder, name_or_path: str, **hub_options: Any) -> None:
+    """Fills an encoder with published or saved weights, in float32 whatever the file holds.
+
+    Args:
+        encoder ([`SpeechEncoder`]): built from the config at the same place.
+        name_or_path (`str`): a checkpoint of the bare encoder or of any model around it, such as `ForCTC` or
+            `ForPreTraining`; for Whisper also a complete model.
+        hub_options: passed to `from_pretrained`, such as `revision` or `token`.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or a weight of the encoder is missing there or has another shape.
+    """
+    # With `ignore_mismatched_sizes`, weights of another shape are reported below, by name, instead of raised.
+    options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True, **hub_options}
+    with _without_load_report():
+        source, info = encoder.open_model(name_or_path, **options)
+    absent = sorted(set(info["missing_keys"]) - encoder.may_be_absent)
+    unfit = sorted(str(key[0]) for key in info["mismatched_keys"])
+    if absent or unfit:
+        raise CheckpointError(
+            f"encoder {str(name_or_path)!r}: {len(absent)} weights are missing ({', '.join(absent[:3])}) and "
+            f"{len(unfit)} have another shape ({', '.join(unfit[:3])}): it is not a checkpoint of "
+            f"{type(encoder.model).__name__} with this config"
+        )
+    for key in sorted(info["missing_keys"]):
+        logger.info("encoder %s has no %s: it starts from random numbers", name_or_path, key)
+    encoder.model.load_state_dict(source.state_dict())
