@@ -32,7 +32,7 @@ test: setup  ## Run the tests that need nothing but this checkout
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests --ignore tests/slow --numprocesses $(WORKERS) --dist loadfile
 
 test-all: setup  ## Run all tests; tests/slow needs real recordings and weights in ../shared or PARAVOX_SHARED
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests
+	HF_HUB_OFFLINE=1 PARAVOX_KILLS=10 $(BIN)/python -m pytest tests
 
 quality: setup types  ## Check format, lint and types
 	$(BIN)/ruff format --check $(CODE)

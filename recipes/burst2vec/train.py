@@ -4,10 +4,8 @@
     accelerate launch recipes/burst2vec/train.py SETTINGS.yaml --resume_from_checkpoint last
 
 Every field below and every argument of the Trainer is a key of the YAML file and an option of the command line. Two
-keys are enough: `tasks` and `encoder`.
-
-A run leaves in `output_dir`: `model/`, which `from_pretrained` opens; `results.json`; `predictions/` of Val and Test;
-`log.jsonl` and `trainer_state.json` with all that was logged; and `checkpoint-*/`, from which a stopped run goes on.
+keys are enough: `tasks` and `encoder`. A run leaves in `output_dir`: `model/`, which `from_pretrained` opens;
+`results.json`; `predictions/` of Val and Test; `log.jsonl` with all that was logged; and `checkpoint-*/` to go on from.
 """
 
 import copy
