@@ -29,10 +29,10 @@ demo: setup  ## Train on synthetic bursts, compare, save and predict, in a few m
 	$(BIN)/python recipes/demo/demo.py --output_dir runs/demo
 
 test: setup  ## Run the tests that need nothing but this checkout
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests --ignore tests/slow --numprocesses $(WORKERS) --dist loadfile
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests --ignore tests/slow -m "not slow" --numprocesses $(WORKERS) --dist loadfile
 
-test-all: setup  ## Run all tests; tests/slow needs real recordings and weights in ../shared or PARAVOX_SHARED
-	HF_HUB_OFFLINE=1 PARAVOX_KILLS=10 $(BIN)/python -m pytest tests
+test-all: setup  ## Run all tests, also slow ones; tests/slow needs real data in ../shared or PARAVOX_SHARED
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests
 
 quality: setup types  ## Check format, lint and types
 	$(BIN)/ruff format --check $(CODE)

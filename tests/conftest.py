@@ -33,7 +33,7 @@ disable_progress_bar()
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: needs real recordings or weights, or minutes")
+    config.addinivalue_line("markers", "slow: needs real recordings or weights, or much time")
 
 
 @pytest.fixture(autouse=True)

@@ -296,7 +296,13 @@ def in_one_process(monkeypatch):
     monkeypatch.setattr(program, "subprocess", SimpleNamespace(run=run))
 
 
-@pytest.mark.parametrize("document", NAMES)
+# They train and compare several models, which takes a minute.
+SLOW_DOCUMENTS = ("recipes/burst2vec/README.md", "recipes/prefinetuning/README.md")
+
+
+@pytest.mark.parametrize(
+    "document", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_DOCUMENTS else []) for name in NAMES]
+)
 def test_every_block_runs_or_is_listed(document, home, in_one_process, monkeypatch, capsys):
     monkeypatch.chdir(home.folder)
     run = {

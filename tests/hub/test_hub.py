@@ -276,6 +276,7 @@ def test_a_trainer_pushes_to_a_branch_and_says_why_it_cannot(hub, work, trained,
     assert hub.files("writer/branched", "next")["model.safetensors"] == hub.files(MODEL)["model.safetensors"]
 
 
+@pytest.mark.slow
 def test_ensembles_are_pushed_by_their_class(hub, work, saved_members, clips, tmp_path):
     folder = tmp_path / "ensemble"
     Burst2VecEnsemble.from_members(saved_members).save_pretrained(folder)
@@ -304,6 +305,7 @@ for case in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_pre_finetuned_models_are_published(hub, work, saved_encoders, clips, tmp_path):
     tasks = [{"name": "emodb", "kind": "classes", "labels": ["anger", "fear"]}]
     tasks.append({"name": "turev", "kind": "classes", "labels": ["calm", "happy", "sad"]})

@@ -381,6 +381,7 @@ fails(OSError, AutoModel.from_pretrained, "writer/bert", token="hf_reader", cach
 """
 
 
+@pytest.mark.slow
 def test_transformers_pushes_a_model_and_opens_it(hub, tmp_path):
     run_client(hub, tmp_path, MODEL)
     assert {"config.json", "model.safetensors", "README.md"} <= hub.files("writer/bert").keys()

@@ -413,7 +413,7 @@ def test_layer_weights_from_an_encoder_switch_layerdrop_off(encoder_configs, tas
     assert model.encoder.model.config.layerdrop == 0
 
 
-@pytest.mark.parametrize("encoder", ["wav2vec2_layer", "whisper"])
+@pytest.mark.parametrize("encoder", ["wav2vec2_layer", pytest.param("whisper", marks=pytest.mark.slow)])
 def test_a_saved_folder_opens_where_paravox_is_absent(make_model, open_elsewhere, encoder, tmp_path):
     folder, clip = tmp_path / "model", tmp_path / "clip.wav"
     soundfile.write(clip, 0.1 * np.sin(np.arange(8_000) / 20), 16_000)

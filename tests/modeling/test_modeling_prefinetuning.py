@@ -107,6 +107,7 @@ def test_saved_and_opened_by_the_auto_classes(make, make_inputs, encoder, tmp_pa
     torch.testing.assert_close(opened(**inputs).logits, model(**inputs).logits)
 
 
+@pytest.mark.slow
 def test_a_saved_folder_opens_where_paravox_is_absent(make, make_inputs, tmp_path):
     model = make()
     model.save_pretrained(tmp_path / "model")

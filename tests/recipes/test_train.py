@@ -111,7 +111,11 @@ def test_every_training_yaml_runs(config, exvo_folder, tiny_encoder_folders, tmp
     assert "Scores" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("config", LAUNCH_CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(path, marks=[pytest.mark.slow] if path.stem == "one_gpu" else []) for path in LAUNCH_CONFIGS],
+    ids=lambda path: path.stem,
+)
 def test_every_launch_yaml_starts_the_recipe(config, tmp_path):
     demo = RECIPES / "burst2vec" / "configs" / "tiny_demo.yaml"
     data = write_metadata_corpus(tmp_path / "data", yaml.safe_load(demo.read_text())["tasks"])

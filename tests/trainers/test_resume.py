@@ -153,7 +153,12 @@ CASES["all_tasks"][3].update({"save_steps": 3, "eval_steps": 3})
 CASES["persistent_workers"][3].update({"save_steps": 5, "eval_steps": 5, "dataloader_persistent_workers": "true"})
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW_CASES = ("all_tasks", "persistent_workers")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] if case in SLOW_CASES else []) for case in CASES]
+)
 def test_a_killed_run_goes_on_with_the_same_batches_to_the_same_weights(runs, case):
     processes, saved, epoch, settings = CASES[case]
     settings = EVERY_2 | settings
@@ -212,6 +217,7 @@ def newest_checkpoint(folder: Path) -> int:
     return max((int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*")), default=0)
 
 
+@pytest.mark.slow
 def test_killed_at_ten_moments_it_ends_with_the_unbroken_run_s_weights(runs):
     settings = {"max_steps": STEPS, "save_steps": SAVED_EVERY, "eval_steps": SAVED_EVERY, "save_total_limit": 1}
     settings |= {"heads_first_epochs": 2, "per_device_train_batch_size": 4}
