@@ -41,8 +41,8 @@ def load_encoder_config(name_or_path: str, **hub_options: Any) -> PreTrainedConf
 
 @contextmanager
 def _without_load_report() -> Iterator[None]:
-    """Silences the table in which Transformers lists the weights that an encoder leaves out, such as a decoder."""
-    log = logging.getLogger("transformers.modeling_utils")
+    """Silences what Transformers says of weights that an encoder leaves out, such as those of a decoder."""
+    log = logging.getLogger("transformers")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
