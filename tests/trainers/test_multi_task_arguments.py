@@ -68,10 +68,11 @@ def test_what_does_not_fit_is_refused(arguments, settings, message):
 
 
 def test_what_fits_is_taken(arguments):
-    arguments(
+    args = arguments(
         max_batch_seconds=0.5,
         early_stopping_patience=1,
         metric_for_best_model="loss",
         eval_strategy="epoch",
         task_batch_sizes={"a": 1},
     )
+    assert args.max_batch_seconds == 0.5 and args.task_batch_sizes == {"a": 1}
