@@ -28,8 +28,8 @@ def run(code):
         "import transformers\nimport paravox",
         "import paravox\nimport transformers",
         "from paravox.modeling.configuration_ensemble import Burst2VecEnsembleConfig",
-        "from paravox.trainers.sampler import OneTaskBatchSampler",
-        "from paravox.runs.settings import parse_settings",
+        pytest.param("from paravox.trainers.sampler import OneTaskBatchSampler", marks=pytest.mark.slow),
+        pytest.param("from paravox.runs.settings import parse_settings", marks=pytest.mark.slow),
     ],
 )
 def test_models_are_known_whichever_comes_first(imports):

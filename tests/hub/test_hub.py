@@ -338,6 +338,7 @@ for case in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_what_cannot_be_opened_says_why(hub, work, trained):
     files = hub.files(MODEL)
     files["config.json"] = json.dumps(json.loads(files["config.json"]) | {"format_version": 99}).encode()

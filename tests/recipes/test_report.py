@@ -203,6 +203,7 @@ def test_one_speaker_and_one_corpus_have_means_without_intervals(make_report):
     assert "no interval" in (folder / "table_1.md").read_text()
 
 
+@pytest.mark.slow
 def test_runs_as_a_script_and_leaves_the_results_file_alone(tmp_path):
     path = write_results(tmp_path / "results.sqlite", planted_rows())
     before = path.read_bytes()

@@ -193,6 +193,7 @@ def test_a_run_that_was_over_takes_no_further_step(runs):
     assert (runs.folder / "over" / "results.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_patience_that_is_left_survives(runs):
     # Nothing learns: the first evaluation is the best, and after three more that are not better it is over.
     settings = {"learning_rate": 0, "metric_for_best_model": "age_mae", "greater_is_better": "false"}
