@@ -12,6 +12,7 @@ from .tasks import Task, parse_tasks
 
 Number = TypeVar("Number", int, float)
 ADVERSARIAL_SCOPES = ("encoder", "extractor")
+TASK_WEIGHTINGS = ("equal", "variances")
 FORMAT_VERSION = 1
 
 
@@ -30,10 +31,14 @@ class Burst2VecConfig(SavedModelConfig):
         adversarial_weight (`float`, *optional*, defaults to 0.25): alpha 2 of equation 8.
         adversarial_scope (`str`, *optional*, defaults to `"encoder"`): how far a reversed gradient flows: with
             `encoder` through extractor, projection and encoder, with `extractor` only through the extractor.
+        gradient_reversal (`bool`, *optional*, defaults to `True`): `False` keeps the adversarial losses, but does not
+            reverse their gradients. They are then auxiliary losses: a control that tells the effect of the reversal
+            from that of more supervision.
         layer_weights (`bool`, *optional*, defaults to `False`): pool a learned weighted mean of all the encoder's
             layers instead of its last one.
-        uncertainty_weighting (`bool`, *optional*, defaults to `False`): weight the tasks' output losses by learned
-            variances instead of equally, as the challenge's baseline does (Kendall et al. 2018).
+        task_weighting (`str`, *optional*, defaults to `"equal"`): `equal`, as in the paper, or `variances`, which
+            weights the tasks' output losses by learned variances, as the challenge's baseline does (Kendall et al.
+            2018).
         format_version (`int`, *optional*): the version of the saved model's format. A version newer than this code is
             refused.
 
@@ -56,8 +61,9 @@ class Burst2VecConfig(SavedModelConfig):
         discriminator_weight: float = 0.5,
         adversarial_weight: float = 0.25,
         adversarial_scope: str = "encoder",
+        gradient_reversal: bool = True,
         layer_weights: bool = False,
-        uncertainty_weighting: bool = False,
+        task_weighting: str = "equal",
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
     ) -> None:
@@ -73,12 +79,23 @@ class Burst2VecConfig(SavedModelConfig):
         if adversarial_scope not in ADVERSARIAL_SCOPES:
             raise ConfigError(f"adversarial_scope {adversarial_scope!r}: use {' or '.join(ADVERSARIAL_SCOPES)}")
         self.adversarial_scope = adversarial_scope
+        if not adversarial and not gradient_reversal:
+            raise ConfigError(
+                "gradient_reversal: false keeps the adversarial losses as auxiliary ones, but adversarial: false removes "
+                "them: set only one of the two to false"
+            )
+        self.gradient_reversal = gradient_reversal
         self.layer_weights = layer_weights
         if layer_weights and getattr(self.encoder, "layerdrop", False):
             raise ConfigError(
                 f"layer_weights needs every layer, but the encoder's layerdrop is {self.encoder.layerdrop}: set it to 0"
             )
-        self.uncertainty_weighting = uncertainty_weighting
+        # Models saved before version 0.2 name it differently.
+        if kwargs.pop("uncertainty_weighting", False):
+            task_weighting = "variances"
+        if task_weighting not in TASK_WEIGHTINGS:
+            raise ConfigError(f"task_weighting {task_weighting!r}: use {' or '.join(TASK_WEIGHTINGS)}")
+        self.task_weighting = task_weighting
         self.format_version = format_version
         super().__init__(**kwargs)
 

@@ -105,7 +105,7 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         self.heads = nn.ModuleDict({name: nn.Linear(size, task.outputs) for name, task in self.tasks.items()})
         if config.adversarial:
             self.discriminator = nn.Sequential(Extractor(size, size, config.dropout), nn.Linear(size, len(self.tasks)))
-        self.task_weights = TaskWeights(len(self.tasks)) if config.uncertainty_weighting else None
+        self.task_weights = TaskWeights(len(self.tasks)) if config.task_weighting == "variances" else None
         self.post_init()
 
     @property
@@ -231,7 +231,8 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         """The loss of one task (equations 5 to 8).
 
         Equation 8 subtracts the adversarial terms. Here they are added after gradient reversal: the discriminator and
-        the heads descend on them while the extractors ascend. Subtracting them as well would cancel the reversal.
+        the heads descend on them while the extractors ascend. Subtracting them as well would cancel the reversal. With
+        `gradient_reversal: false`, the extractors descend on them, too.
         """
         task, head = self.tasks[name], self.heads[name]
         representations = output.representations
@@ -264,13 +265,16 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         specific = {name: extractor(projected) for name, extractor in self.specific_extractors.items()}
         return self.shared_extractor(projected), specific
 
+    def _reversed(self, representation: torch.Tensor) -> torch.Tensor:
+        return reverse_gradient(representation) if self.config.gradient_reversal else representation
+
     def _discriminator_term(
         self, task: Task, shared: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """How well the task can be recognised from `shared` (equation 6): the loss, and the share of clips, 0..1."""
         position = list(self.tasks).index(task.name)
         known = partly_known(labels)
-        logits = self.discriminator(reverse_gradient(shared))
+        logits = self.discriminator(self._reversed(shared))
         loss = cross_entropy_loss(logits, torch.where(known, position, UNKNOWN_CLASS))
         recognised = (logits.detach().argmax(dim=-1) == position) & known
         return loss, recognised.sum() / known.sum().clamp(min=1)
@@ -278,7 +282,7 @@ class Burst2VecForMultiTask(ModelWithEncoder):
     def _adversarial_term(self, task: Task, specific: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """How well the task can be predicted from the other tasks' specific representations (equation 7)."""
         losses = [
-            task_loss(task, self.heads[task.name](reverse_gradient(features)), labels)
+            task_loss(task, self.heads[task.name](self._reversed(features)), labels)
             for name, features in specific.items()
             if name != task.name
         ]

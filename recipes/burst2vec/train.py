@@ -79,8 +79,11 @@ class ModelSettings:
     adversarial_scope: str = field(
         default="encoder", metadata={"help": "How far a reversed gradient flows: encoder or extractor."}
     )
+    gradient_reversal: bool = field(
+        default=True, metadata={"help": "With false, the adversarial losses are kept as auxiliary ones."}
+    )
     layer_weights: bool = field(default=False, metadata={"help": "Learn a weighted mean of all encoder layers."})
-    uncertainty_weighting: bool = field(default=False, metadata={"help": "Weight the tasks by learned variances."})
+    task_weighting: str = field(default="equal", metadata={"help": "Weights of the tasks: equal or variances (learned)."})
     target_rms_db: float | None = field(default=None, metadata={"help": "Level of every clip in dB of full scale."})
 
 
@@ -134,8 +137,9 @@ CONFIG_FIELDS = (
     "discriminator_weight",
     "adversarial_weight",
     "adversarial_scope",
+    "gradient_reversal",
     "layer_weights",
-    "uncertainty_weighting",
+    "task_weighting",
 )
 SETTINGS = (ModelSettings, DataSettings, RunSettings, CardSettings, MultiTaskTrainingArguments)
 Datasets = dict[str, MultiTaskDataset]

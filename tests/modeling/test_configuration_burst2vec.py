@@ -26,11 +26,12 @@ def test_round_trip(encoder_configs, tasks, tmp_path, name):
         projection_size=7,
         feature_size=5,
         dropout=0.2,
-        adversarial=False,
         discriminator_weight=0.1,
         adversarial_weight=0.0,
         adversarial_scope="extractor",
+        gradient_reversal=False,
         layer_weights=True,
+        task_weighting="variances",
     )
     config.save_pretrained(tmp_path)
     loaded = Burst2VecConfig.from_pretrained(tmp_path)
@@ -45,6 +46,13 @@ def test_round_trip(encoder_configs, tasks, tmp_path, name):
     assert json.loads((tmp_path / "config.json").read_text())["format_version"] == 1
 
 
+def test_task_weighting_replaces_a_field_of_older_models(encoder_configs, tasks):
+    encoder = encoder_configs["hubert_layer"]
+    older = {old: Burst2VecConfig(encoder=encoder, tasks=tasks, uncertainty_weighting=old) for old in (False, True)}
+    assert {old: config.task_weighting for old, config in older.items()} == {False: "equal", True: "variances"}
+    assert "uncertainty_weighting" not in older[True].to_dict()
+
+
 def test_an_encoder_may_be_a_dictionary(tasks):
     config = Burst2VecConfig(encoder={"model_type": "wav2vec2", "hidden_size": 48}, tasks=tasks)
     assert isinstance(config.encoder, Wav2Vec2Config) and config.encoder.hidden_size == 48
@@ -57,6 +65,8 @@ def test_it_can_be_shown(encoder_configs, tasks):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"task_weighting": "learned"}, "task_weighting 'learned': use equal or variances"),
+        ({"adversarial": False, "gradient_reversal": False}, "set only one of the two to false"),
         ({"encoder": None}, "needs an encoder: pass the config of one, such as HubertConfig()"),
         ({"encoder": BertConfig()}, "model_type 'bert' is not supported"),
         ({"encoder": {"hidden_size": 48}}, "model_type None is not supported"),

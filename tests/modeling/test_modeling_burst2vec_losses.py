@@ -62,8 +62,30 @@ def test_the_discriminator_s_accuracy_is_counted_on_known_clips(make_model, make
     assert make_model(adversarial=False)(**inputs, labels=labels).discriminator_accuracy is None
 
 
-def test_uncertainty_weighs_the_output_losses(make_model, make_inputs, labels, tmp_path):
-    model, inputs = make_model(uncertainty_weighting=True), make_inputs()
+@pytest.mark.parametrize("scope", ["encoder", "extractor"])
+@pytest.mark.parametrize("reversal", [True, False])
+def test_without_reversal_the_extractors_descend_on_the_whole_loss(make_model, make_inputs, labels, scope, reversal):
+    model = make_model(adversarial_scope=scope, gradient_reversal=reversal, dropout=0.0).double()
+    inputs = {name: values.double() if values.is_floating_point() else values for name, values in make_inputs().items()}
+    labels = {name: values.double() if values.is_floating_point() else values for name, values in labels.items()}
+    _, found = gradients(model, **inputs, task="emotion", labels=labels)
+    step, same = 1e-6, []
+    for name in ("shared_extractor.0.weight", "specific_extractors.age.0.weight"):
+        weight = dict(model.named_parameters())[name]
+        for row, column in ((0, 0), (3, 2), (1, 4)):
+            losses = []
+            for sign in (1, -1):
+                with torch.no_grad():
+                    weight[row, column] += sign * step
+                    losses.append(model(**inputs, task="emotion", labels=labels).loss.item())
+                    weight[row, column] -= sign * step
+            by_differences = (losses[0] - losses[1]) / (2 * step)
+            same.append(found[name][row, column].item() == pytest.approx(by_differences, rel=1e-4, abs=1e-9))
+    assert all(same) if not reversal else not any(same)
+
+
+def test_learned_variances_weigh_the_output_losses(make_model, make_inputs, labels, tmp_path):
+    model, inputs = make_model(task_weighting="variances"), make_inputs()
     output = model(**inputs, task="age", labels=labels)
     terms = output.loss_terms
     own = terms["shared"] + terms["specific"] + terms["joint"]

@@ -66,7 +66,7 @@ def test_rows_of_table_2_are_what_they_are_called(name):
     assert (model.encoder, data.audio, model.adversarial, data.oversample) == TABLE_2[name]
     assert {key: getattr(model, key) for key in EQUATION_8} == EQUATION_8
     assert model.target_rms_db == LEVEL_DB and data.corpus == "exvo"
-    assert not model.layer_weights and not model.uncertainty_weighting and not run.heads_first_epochs
+    assert not model.layer_weights and model.task_weighting == "equal" and not run.heads_first_epochs
     assert not data.shuffle_labels and data.max_seconds is None and data.augmentation == []
     assert args.output_dir == f"runs/{name}"
     emotion, age, country = model.tasks

@@ -197,7 +197,7 @@ def test_rare_labels_count_more(demo_data, tmp_path):
     # Of eight Train clips two are of each country; make it three and one.
     lines[1] = lines[1].replace("China", "USA")
     metadata.write_text("\n".join(lines) + "\n")
-    options = ["--task_batching", "all_tasks", "--uncertainty_weighting", "true", "--load_best_model_at_end", "false"]
+    options = ["--task_batching", "all_tasks", "--task_weighting", "variances", "--load_best_model_at_end", "false"]
     train.main([str(config), *demo_data[1:], *options])
     model = Burst2VecForMultiTask.from_pretrained(tmp_path / "run" / "model")
     # Clips over classes times clips of the class: 8 / (4 * 1), 8 / (4 * 2), 8 / (4 * 3).

@@ -89,7 +89,7 @@ def test_batches_of_all_tasks_log_every_task_s_terms(make_trainer):
 
 def test_every_parameter_moves_in_batches_of_all_tasks(make_trainer, make_model):
     trainer = make_trainer(
-        make_model(uncertainty_weighting=True), max_steps=3, task_batching="all_tasks", learning_rate=0.01
+        make_model(task_weighting="variances"), max_steps=3, task_batching="all_tasks", learning_rate=0.01
     )
     before = {name: parameter.clone() for name, parameter in trainer.model.named_parameters()}
     trainer.train()
