@@ -24,7 +24,8 @@ def read_metadata_csv(data_dir: str | Path, tasks: list[Task], seed: int = 0) ->
 
     Returns:
         `datasets.DatasetDict` of `train`, `validation` and `test`, whichever there are, with the columns `path`,
-        `speaker`, `split` and all others of the file.
+        `speaker`, `split` and all others of the file: those of the tasks, and any more, such as `sex`, as text. A
+        column `path` of the file is replaced.
 
     Raises:
         CorpusError: one message with everything that is wrong.
@@ -56,5 +57,8 @@ def read_metadata_csv(data_dir: str | Path, tasks: list[Task], seed: int = 0) ->
     check_splits(faults, clips)
     check_labels(faults, clips, tasks)
     faults.raise_if_any()
-    clips.insert(0, "path", [str((folder / name).resolve()) for name in clips.pop("file_name")])
+    paths = [str((folder / name).resolve()) for name in clips["file_name"]]
+    # The file may have a column path of its own, which means something else.
+    clips = clips.drop(columns=["file_name", "path"], errors="ignore")
+    clips.insert(0, "path", paths)
     return datasets_by_split(clips)

@@ -64,6 +64,24 @@ def test_splits_paths_and_unknown_labels(read, rows, tmp_path):
     assert np.isnan(corpus["train"]["age"][0] or np.nan) and corpus["train"]["age"][1] == 30
 
 
+def test_every_other_column_of_the_file_stays_as_text(read, rows):
+    extra = [
+        # A column without any value in Val, and names that mean something elsewhere.
+        {"sex": "Female", "source": "studio", "take": "007", "session": "01", "path": "D:/0.wav", "kind": ""},
+        {"sex": None, "source": "phone", "take": "NA", "session": "02", "path": "D:/1.wav", "kind": ""},
+        {"sex": None, "source": "phone", "take": "1.50", "session": "03", "path": "D:/2.wav", "kind": ""},
+        {"sex": "m", "source": "phone", "take": None, "session": "04", "path": "D:/3.wav", "kind": ""},
+    ]
+    with_extra = read([row | columns for row, columns in zip(rows, extra, strict=True)])
+    for split, places in (("train", (0, 1)), ("validation", (2,)), ("test", (3,))):
+        for name in ("sex", "source", "take", "session", "kind"):
+            assert with_extra[split][name][:] == [extra[place][name] or None for place in places]
+    # The clips and labels are those of the same file without these columns.
+    assert all(
+        with_extra[split].select_columns(clips.column_names)[:] == clips[:] for split, clips in read(rows).items()
+    )
+
+
 def test_without_splits_speakers_are_dealt_out(read, rows):
     many = [row | {"file_name": f"a/{n}.wav", "speaker": f"s{n // 2:02}"} for n, row in enumerate(rows * 10)]
     corpus = read(many, drop=["split"])

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datasets import Audio, Dataset, DatasetDict
 from little_corpora import write_clip
 
+from paravox.corpora.registry import load_corpus
 from paravox.corpora.saved_dataset import read_dataset
 from paravox.modeling.errors import CorpusError
 from paravox.modeling.tasks import Task
@@ -67,6 +69,21 @@ def test_saved_datasets():
     check(read_dataset("one"), {"train": 3})
     DatasetDict({"train": make_corpus(3), "val": make_corpus(2, first=3)}).save_to_disk("several")
     check(read_dataset("several"), {"train": 3, "validation": 2})
+
+
+def test_other_columns_stay_and_do_not_reach_the_trainer():
+    plain = make_corpus(3)
+    sexes, places = ["female", None, "male"], [{"room": 1}, {"room": 2}, {"room": 3}]
+    plain.add_column("sex", sexes).add_column("place", places).save_to_disk("saved")
+    plain.add_column("sex", sexes).add_column("place", places).to_parquet("clips.parquet")
+    for name in ("saved", "clips.parquet"):
+        clips = load_corpus("dataset", name, [AGE])["train"]
+        assert clips["sex"][:] == sexes and clips["place"][:] == places
+        dataset, without = MultiTaskDataset(clips, [AGE]), MultiTaskDataset(plain, [AGE])
+        for row in range(3):
+            item, expected = dataset[ClipDraw(row)], without[ClipDraw(row)]
+            assert item.keys() == expected.keys() and item["labels"] == expected["labels"] == {"age": 20 + row}
+            np.testing.assert_array_equal(item["clip"], expected["clip"])
 
 
 def test_paths_in_a_column_of_text():
