@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("paravox", "modeling", "trainers", "recipes", "model_cards")
-CARRIED = {".py", ".yaml"}
+CARRIED = {".py", ".yaml", ".jinja"}
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """What all figures share: colours, and files whose bytes depend on nothing but what they show."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +40,20 @@ def save_figure(figure: Figure, path: Path, suffixes: Sequence[str] = (".png", "
     """
     paths = [path.with_suffix(suffix) for suffix in suffixes]
     for file in paths:
-        with written_aside(file) as part, matplotlib.rc_context(_SETTINGS):
-            figure.savefig(part, dpi=dpi, metadata=_METADATA.get(file.suffix))
+        with written_aside(file) as part:
+            part.write_bytes(figure_bytes(figure, file.suffix, dpi))
     return paths
+
+
+def figure_bytes(figure: Figure, suffix: str, dpi: int = 150) -> bytes:
+    """What a file of a figure holds, for those that put it into another file.
+
+    Args:
+        figure (`matplotlib.figure.Figure`): as in [`save_figure`].
+        suffix (`str`): the format as the suffix of a file, such as `.svg`.
+        dpi (`int`, *optional*, defaults to 150): the resolution of a PNG in dots per inch.
+    """
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(_SETTINGS):
+        figure.savefig(buffer, format=suffix.removeprefix("."), dpi=dpi, metadata=_METADATA.get(suffix))
+    return buffer.getvalue()
