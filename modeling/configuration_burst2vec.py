@@ -81,8 +81,8 @@ class Burst2VecConfig(SavedModelConfig):
         self.adversarial_scope = adversarial_scope
         if not adversarial and not gradient_reversal:
             raise ConfigError(
-                "gradient_reversal: false keeps the adversarial losses as auxiliary ones, but adversarial: false removes "
-                "them: set only one of the two to false"
+                "gradient_reversal: false keeps the adversarial losses as auxiliary ones, but adversarial: false "
+                "removes them: set only one of the two to false"
             )
         self.gradient_reversal = gradient_reversal
         self.layer_weights = layer_weights

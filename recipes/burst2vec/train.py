@@ -83,7 +83,9 @@ class ModelSettings:
         default=True, metadata={"help": "With false, the adversarial losses are kept as auxiliary ones."}
     )
     layer_weights: bool = field(default=False, metadata={"help": "Learn a weighted mean of all encoder layers."})
-    task_weighting: str = field(default="equal", metadata={"help": "Weights of the tasks: equal or variances (learned)."})
+    task_weighting: str = field(
+        default="equal", metadata={"help": "Weights of the tasks: equal or variances (learned)."}
+    )
     target_rms_db: float | None = field(default=None, metadata={"help": "Level of every clip in dB of full scale."})
 
 
