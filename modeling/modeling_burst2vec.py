@@ -17,6 +17,7 @@ from .gradient_reversal import reverse_gradient
 from .losses import UNKNOWN_CLASS, at_least_float32, cross_entropy_loss, partly_known, task_loss
 from .model_with_encoder import ModelWithEncoder
 from .pooling import LayerWeights
+from .task_weights import TaskWeights
 from .tasks import Task, parse_tasks
 
 
@@ -53,27 +54,6 @@ class Extractor(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.GELU(), nn.Dropout(dropout))
-
-
-class TaskWeights(nn.Module):
-    """Weights the tasks' losses by learned variances: `exp(-s) L + s`, s the task's log variance (Kendall et al. 2018).
-
-    The log variances start at -0.33, as in the baseline of the ExVo 2022 challenge.
-
-    Args:
-        tasks (`int`): the number of tasks.
-    """
-
-    INITIAL_LOG_VARIANCE = -0.33
-
-    def __init__(self, tasks: int) -> None:
-        super().__init__()
-        self.log_variances = nn.Parameter(torch.full((tasks,), self.INITIAL_LOG_VARIANCE))
-
-    def forward(self, position: int, loss: torch.Tensor) -> torch.Tensor:
-        """The weighted loss of the task at a position, a scalar."""
-        log_variance = self.log_variances[position]
-        return torch.exp(-log_variance) * loss + log_variance
 
 
 class Burst2VecForMultiTask(ModelWithEncoder):
