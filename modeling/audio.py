@@ -79,6 +79,38 @@ def load_audio(source: AudioSource, sampling_rate: int = 16_000, target_rms_db: 
     return samples if target_rms_db is None else scale_to_rms(samples, target_rms_db)
 
 
+def load_clip(
+    clip: Any,
+    given_rate: int | None,
+    sampling_rate: int,
+    target_rms_db: float | None = None,
+    max_seconds: float | None = None,
+) -> np.ndarray:
+    """Reads one clip for a feature extractor.
+
+    Args:
+        clip ([`AudioSource`] or `np.ndarray`): a recording; a bare array of samples needs `given_rate`.
+        given_rate (`int`, *optional*): the rate of a bare array, in hertz.
+        sampling_rate (`int`): the rate of the result, in hertz.
+        target_rms_db (`float`, *optional*): as in [`load_audio`].
+        max_seconds (`float`, *optional*): a longer clip is an error.
+
+    Returns:
+        `np.ndarray` of shape `(samples,)`, float32, as in [`load_audio`].
+
+    Raises:
+        AudioError: if the clip cannot be used or is longer than `max_seconds`.
+    """
+    if isinstance(clip, np.ndarray) and given_rate is not None:
+        clip = (clip, given_rate)
+    samples = load_audio(clip, sampling_rate, target_rms_db)
+    seconds = len(samples) / sampling_rate
+    if max_seconds is not None and seconds > max_seconds:
+        name = repr(str(clip)) if isinstance(clip, (str, os.PathLike)) else "a clip"
+        raise AudioError(f"{name} lasts {seconds:.1f} s, longer than max_seconds of {max_seconds:g}: cut it")
+    return samples
+
+
 def scale_to_rms(samples: np.ndarray, target_rms_db: float) -> np.ndarray:
     """Scales samples to a root mean square level (Burst2Vec, section 4.1).
 

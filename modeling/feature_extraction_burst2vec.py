@@ -1,13 +1,12 @@
 """From recordings to what the encoder of a Burst2Vec model takes."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from transformers import AutoFeatureExtractor, BatchFeature, PreTrainedConfig
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
-from .audio import load_audio
+from .audio import load_clip
 from .encoder_loading import load_encoder_config
 from .encoders import ENCODER_CLASSES, encoder_class
 from .errors import AudioError, CheckpointError, ConfigError
@@ -146,14 +145,7 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         Raises:
             AudioError: if the clip cannot be used or is longer than `max_seconds`.
         """
-        if isinstance(clip, np.ndarray) and sampling_rate is not None:
-            clip = (clip, sampling_rate)
-        samples = load_audio(clip, self.sampling_rate, self.target_rms_db)
-        seconds = len(samples) / self.sampling_rate
-        if self.max_seconds is not None and seconds > self.max_seconds:
-            name = repr(str(clip)) if isinstance(clip, (str, Path)) else "a clip"
-            raise AudioError(f"{name} lasts {seconds:.1f} s, longer than max_seconds of {self.max_seconds:g}: cut it")
-        return samples
+        return load_clip(clip, sampling_rate, self.sampling_rate, self.target_rms_db, self.max_seconds)
 
     def _clip_features(self, samples: np.ndarray) -> np.ndarray:
         """(samples,) -> (samples,) or (mel bins, frames)"""

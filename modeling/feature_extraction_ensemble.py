@@ -1,57 +1,67 @@
-"""From recordings to what all encoders of an ensemble take."""
+"""From recordings to what all members of an ensemble take."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from transformers import BatchFeature
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
+from .audio import load_clip
 from .errors import ConfigError
 from .feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from .feature_extraction_compare import ComParEFeatureExtractor
 from .opening import open_checkpoint
 
 if TYPE_CHECKING:
     from typing import Self
 
-# The name under which an encoder takes its input, per sort of input.
-_INPUT_NAMES = {"waveform": "input_values", "log_mel": "input_features"}
-_FIELDS = ("front_end", "minimum_samples", "target_rms_db", "max_seconds")
+MemberExtractor = Burst2VecFeatureExtractor | ComParEFeatureExtractor
+# The name under which a model takes its input, per sort of input.
+_INPUT_NAMES = {"waveform": "input_values", "log_mel": "input_features", "functionals": "functionals"}
+_FIELDS = {
+    "waveform": ("front_end", "minimum_samples", "target_rms_db", "max_seconds"),
+    "log_mel": ("front_end", "minimum_samples", "target_rms_db", "max_seconds"),
+    "functionals": ("sampling_rate", "max_seconds"),
+}
 
 
 class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
-    """Decodes each clip once and prepares it for every member: once for all members that take waveforms, and once for
-    all that take log-mel frames.
+    """Decodes each clip once and prepares it for every member: once for all members that take waveforms, once for all
+    that take log-mel frames, and once for all that take functionals.
 
     Args:
         waveform ([`Burst2VecFeatureExtractor`] or `dict` of its arguments, *optional*): for the members whose encoder
             takes waveforms.
         log_mel ([`Burst2VecFeatureExtractor`] or `dict` of its arguments, *optional*): for the members whose encoder
             takes log-mel frames.
+        functionals ([`ComParEFeatureExtractor`] or `dict` of its arguments, *optional*): for the members that are the
+            challenge's baseline.
 
     Raises:
-        ConfigError: if both are missing, one of them gives the input of the other, or their sampling rates differ.
+        ConfigError: if all are missing, one of them gives the input of another, or their sampling rates differ.
     """
 
     def __init__(
         self,
         waveform: Burst2VecFeatureExtractor | dict[str, Any] | None = None,
         log_mel: Burst2VecFeatureExtractor | dict[str, Any] | None = None,
+        functionals: ComParEFeatureExtractor | dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         self.waveform = _parse("waveform", waveform)
         self.log_mel = _parse("log_mel", log_mel)
-        given = self._given
-        if not given:
-            raise ConfigError(f"an ensemble's feature extractor is empty: give {' or '.join(_INPUT_NAMES)}, or both")
-        rates = {extractor.sampling_rate for extractor in given}
-        if len(rates) > 1:
+        self.functionals = _parse("functionals", functionals)
+        if not self._given:
             raise ConfigError(
-                f"waveform is at {self.waveform.sampling_rate} Hz and log_mel at {self.log_mel.sampling_rate} Hz, but "
-                "a clip is decoded only once: take members of the same sampling rate"
+                f"an ensemble's feature extractor is empty: give at least one of {', '.join(_INPUT_NAMES)}"
             )
-        limits = [extractor.max_seconds for extractor in given if extractor.max_seconds is not None]
-        # It reads for both, and sets no level because theirs may differ.
-        self._reader = Burst2VecFeatureExtractor(given[0].front_end, max_seconds=min(limits, default=None))
+        rates = {field: extractor.sampling_rate for field, extractor in self._given.items()}
+        if len(set(rates.values())) > 1:
+            found = " and ".join(f"{field} at {rate} Hz" for field, rate in rates.items())
+            raise ConfigError(
+                f"members take {found}, but a clip is decoded only once: take members of the same sampling rate"
+            )
         super().__init__(**kwargs)
 
     @classmethod
@@ -59,26 +69,24 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
         """The feature extractor for an ensemble of saved models.
 
         Args:
-            names_or_paths (list of `str`): folders or Hub names, each with a [`Burst2VecFeatureExtractor`].
+            names_or_paths (list of `str`): folders or Hub names, each with a [`Burst2VecFeatureExtractor`] or a
+                [`ComParEFeatureExtractor`].
             hub_options (`dict`, *optional*): passed to `from_pretrained`, such as `revision` or `token`.
 
         Raises:
             CheckpointError: if one cannot be opened.
             ConfigError: if two of them prepare the same input differently.
         """
-        options = hub_options or {}
-        extractors = [
-            open_checkpoint(Burst2VecFeatureExtractor.from_pretrained, name, **options) for name in names_or_paths
-        ]
+        extractors = [_open(name, hub_options or {}) for name in names_or_paths]
         return cls.joined([str(name) for name in names_or_paths], extractors)
 
     @classmethod
-    def joined(cls, names: list[str], extractors: list[Burst2VecFeatureExtractor]) -> "Self":
+    def joined(cls, names: list[str], extractors: list[Any]) -> "Self":
         """One feature extractor for several: it keeps their smallest `max_seconds` and their largest `minimum_samples`.
 
         Args:
             names (list of `str`): the members' names, for messages.
-            extractors (list of [`Burst2VecFeatureExtractor`]): one per name.
+            extractors (list of [`Burst2VecFeatureExtractor`] or [`ComParEFeatureExtractor`]): one per name.
 
         Raises:
             ConfigError: if two give the same input, but from another sampling rate, level or other setting.
@@ -91,24 +99,27 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
         return cls(**{field: _join(some) for field, some in alike.items() if some})
 
     @property
-    def _given(self) -> list[Burst2VecFeatureExtractor]:
-        return [extractor for extractor in (self.waveform, self.log_mel) if extractor is not None]
+    def _given(self) -> dict[str, MemberExtractor]:
+        found = {field: getattr(self, field) for field in _INPUT_NAMES}
+        return {field: extractor for field, extractor in found.items() if extractor is not None}
 
     @property
     def sampling_rate(self) -> int:
         """In hertz."""
-        return self._reader.sampling_rate
+        return next(iter(self._given.values())).sampling_rate
 
     @property
     def max_seconds(self) -> float | None:
         """The smallest of the members' limits; a longer clip is an error."""
-        return self._reader.max_seconds
+        return _smallest_limit(self._given.values())
 
     @property
     def model_input_names(self) -> list[str]:
-        if self.waveform is None or self.log_mel is None:
-            return self._given[0].model_input_names
-        return [*self.waveform.model_input_names, self.log_mel.model_input_names[0], "feature_attention_mask"]
+        names = [name for extractor in self._given.values() for name in extractor.model_input_names]
+        if self.waveform is not None and self.log_mel is not None:
+            # Each has a mask of its own.
+            names[names.index("input_features") + 1] = "feature_attention_mask"
+        return names
 
     def __call__(self, clips: Any, sampling_rate: int | None = None, return_tensors: str | None = None) -> BatchFeature:
         """Turns one clip or a list of clips into a batch.
@@ -121,7 +132,8 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
         Returns:
             [`BatchFeature`] with `input_values` `(batch, samples)` or `input_features` `(batch, mel bins, frames)`, and
             `attention_mask` `(batch, samples or frames)`. Where the members need both, `attention_mask` belongs to
-            `input_values`, and `feature_attention_mask` `(batch, frames)` to `input_features`.
+            `input_values`, and `feature_attention_mask` `(batch, frames)` to `input_features`. Where a member needs
+            them, `functionals` `(batch, 6373)`.
 
         Raises:
             AudioError: if a clip cannot be used or is longer than `max_seconds`.
@@ -130,39 +142,58 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
             clips = [clips]
         read = [(self.load(clip, sampling_rate), self.sampling_rate) for clip in clips]
         values = [
-            value for extractor in self._given for value in extractor(read, return_tensors=return_tensors).values()
+            value
+            for extractor in self._given.values()
+            for value in extractor(read, return_tensors=return_tensors).values()
         ]
         return BatchFeature(dict(zip(self.model_input_names, values, strict=True)))
 
     def load(self, clip: Any, sampling_rate: int | None = None) -> np.ndarray:
-        """One clip as mono samples `(samples,)`, float32, at the encoders' rate, not yet levelled or normalised.
+        """One clip as mono samples `(samples,)`, float32, at `sampling_rate`, not yet levelled or normalised.
 
         Raises:
             AudioError: if the clip cannot be used or is longer than `max_seconds`.
         """
-        return self._reader.load(clip, sampling_rate)
+        # Without a level, because those of the members may differ.
+        return load_clip(clip, sampling_rate, self.sampling_rate, max_seconds=self.max_seconds)
 
     def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()
-        del output["_reader"]
-        for field in _INPUT_NAMES:
-            extractor = output[field]
-            output[field] = extractor and {name: getattr(extractor, name) for name in _FIELDS}
+        for field, extractor in self._given.items():
+            output[field] = {name: getattr(extractor, name) for name in _FIELDS[field]}
         return output
 
 
-def _parse(field: str, given: Burst2VecFeatureExtractor | dict[str, Any] | None) -> Burst2VecFeatureExtractor | None:
-    extractor = Burst2VecFeatureExtractor(**given) if isinstance(given, dict) else given
+def _open(name: str, hub_options: dict[str, Any]) -> MemberExtractor:
+    found = open_checkpoint(FeatureExtractionMixin.get_feature_extractor_dict, name, **hub_options)[0]
+    is_baseline = found.get("feature_extractor_type") == ComParEFeatureExtractor.__name__
+    extractor_class: Any = ComParEFeatureExtractor if is_baseline else Burst2VecFeatureExtractor
+    return open_checkpoint(extractor_class.from_pretrained, name, **hub_options)
+
+
+def _parse(field: str, given: Any) -> Any:
+    extractor_class: Any = ComParEFeatureExtractor if field == "functionals" else Burst2VecFeatureExtractor
+    extractor = extractor_class(**given) if isinstance(given, dict) else given
     if extractor is not None and extractor.model_input_names[0] != _INPUT_NAMES[field]:
         raise ConfigError(
             f"{field} is a feature extractor that gives {extractor.model_input_names[0]}, not {_INPUT_NAMES[field]}: "
-            f"swap {' and '.join(_INPUT_NAMES)}"
+            f"give it as {_field(extractor)}"
         )
     return extractor
 
 
-def _join(members: list[tuple[str, Burst2VecFeatureExtractor]]) -> Burst2VecFeatureExtractor:
+def _field(extractor: MemberExtractor) -> str:
+    return {name: field for field, name in _INPUT_NAMES.items()}[extractor.model_input_names[0]]
+
+
+def _smallest_limit(extractors: Iterable[MemberExtractor]) -> float | None:
+    limits = [extractor.max_seconds for extractor in extractors if extractor.max_seconds is not None]
+    return min(limits, default=None)
+
+
+def _join(members: list[tuple[str, Any]]) -> MemberExtractor:
     first_name, first = members[0]
+    limit = _smallest_limit(extractor for _, extractor in members)
     for name, other in members[1:]:
         differing = [key for key, value in first.input_settings.items() if other.input_settings[key] != value]
         if differing:
@@ -172,12 +203,13 @@ def _join(members: list[tuple[str, Burst2VecFeatureExtractor]]) -> Burst2VecFeat
                 f"{first.input_settings[key]!r} and {other.input_settings[key]!r}: leave one out, or average their "
                 "predictions instead"
             )
-    limits = [extractor.max_seconds for _, extractor in members if extractor.max_seconds is not None]
+    if isinstance(first, ComParEFeatureExtractor):
+        return ComParEFeatureExtractor(first.sampling_rate, limit)
     return Burst2VecFeatureExtractor(
         first.front_end,
         minimum_samples=max(extractor.minimum_samples for _, extractor in members),
         target_rms_db=first.target_rms_db,
-        max_seconds=min(limits, default=None),
+        max_seconds=limit,
     )
 
 

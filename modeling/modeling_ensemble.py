@@ -1,20 +1,30 @@
-"""Several Burst2Vec models that predict as one: the mean of their predictions (section 4.2)."""
+"""Several models that predict as one: the mean of their predictions (Burst2Vec, section 4.2)."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from .configuration_burst2vec import Burst2VecConfig
+from .configuration_compare import ComParEConfig
 from .configuration_ensemble import Burst2VecEnsembleConfig
 from .modeling_burst2vec import Burst2VecForMultiTask
+from .modeling_compare import ComParEForMultiTask
+from .opening import open_checkpoint
 from .strict_loading import StrictlyLoadedModel
 from .tasks import parse_tasks
 
 if TYPE_CHECKING:
     from typing import Self
+
+Member = Burst2VecForMultiTask | ComParEForMultiTask
+MEMBER_CLASSES: dict[str, type[Member]] = {
+    Burst2VecConfig.model_type: Burst2VecForMultiTask,
+    ComParEConfig.model_type: ComParEForMultiTask,
+}
 
 
 @dataclass
@@ -33,15 +43,15 @@ class Burst2VecEnsembleOutput(ModelOutput):
 
 class Burst2VecEnsemble(StrictlyLoadedModel):
     """Predicts the mean of its members' intensities, scalars and probabilities. The members may have different
-    encoders.
+    encoders, and some may be the challenge's baseline, [`ComParEForMultiTask`].
 
-    It is for inference and takes no labels: train the members one by one, as [`Burst2VecForMultiTask`].
+    It is for inference and takes no labels: train the members one by one.
 
     Args:
         config ([`Burst2VecEnsembleConfig`]): weights are random; use [`~Burst2VecEnsemble.from_members`] to put saved
             models together.
-        members (list of [`Burst2VecForMultiTask`], *optional*): the members themselves. By default they are made from
-            the config.
+        members (list of [`Burst2VecForMultiTask`] or [`ComParEForMultiTask`], *optional*): the members themselves. By
+            default they are made from the config.
     """
 
     config_class = Burst2VecEnsembleConfig
@@ -50,7 +60,7 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
 
-    def __init__(self, config: Burst2VecEnsembleConfig, members: list[Burst2VecForMultiTask] | None = None) -> None:
+    def __init__(self, config: Burst2VecEnsembleConfig, members: list[Member] | None = None) -> None:
         # The user's choice, None by default. The next line replaces it with a choice that WavLM would refuse.
         attention = config._attn_implementation
         super().__init__(config)
@@ -59,21 +69,23 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
         self.members = nn.ModuleList(members)
         self.tasks = {task.name: task for task in parse_tasks(config.tasks)}
         inputs = {member.main_input_name for member in members}
-        self.main_input_name = "input_values" if "input_values" in inputs else "input_features"
+        names = ("input_values", "input_features", "functionals")
+        self.main_input_name = next(name for name in names if name in inputs)
         self.post_init()
 
     @staticmethod
-    def _new_member(config: Burst2VecConfig, attention: str | None) -> Burst2VecForMultiTask:
+    def _new_member(config: Any, attention: str | None) -> Member:
         # Transformers passes this on to the configs inside a config, but not to a list of plain data.
         config._attn_implementation = attention
-        return Burst2VecForMultiTask(config)
+        return MEMBER_CLASSES[config.model_type](config)
 
     @classmethod
     def from_members(cls, names_or_paths: list[str], hub_options: dict[str, Any] | None = None) -> "Self":
         """An ensemble of saved models, in float32 and in evaluation mode.
 
         Args:
-            names_or_paths (list of `str`): folders or Hub names of [`Burst2VecForMultiTask`] models, at least two.
+            names_or_paths (list of `str`): folders or Hub names of [`Burst2VecForMultiTask`] or [`ComParEForMultiTask`]
+                models, at least two.
             hub_options (`dict`, *optional*): passed to `from_pretrained`, such as `revision` or `token`.
 
         Raises:
@@ -81,9 +93,16 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
             ConfigError: if there are fewer than two, or their tasks differ.
         """
         options = {"dtype": torch.float32, **(hub_options or {})}
-        members = [Burst2VecForMultiTask.from_pretrained(name, **options) for name in names_or_paths]
+        members = [cls._open_member(name, options) for name in names_or_paths]
         configs: list[Any] = [member.config for member in members]
         return cls(cls.config_class(members=configs), members).eval()
+
+    @staticmethod
+    def _open_member(name: str, options: dict[str, Any]) -> Member:
+        hub_options = {key: value for key, value in options.items() if key != "dtype"}
+        config = open_checkpoint(PreTrainedConfig.get_config_dict, name, **hub_options)[0]
+        # A model of another class is refused where it is opened.
+        return MEMBER_CLASSES.get(config.get("model_type"), Burst2VecForMultiTask).from_pretrained(name, **options)
 
     def forward(
         self,
@@ -91,6 +110,7 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
         input_features: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         feature_attention_mask: torch.Tensor | None = None,
+        functionals: torch.Tensor | None = None,
     ) -> Burst2VecEnsembleOutput:
         """Predicts all tasks with every member, and averages the predictions.
 
@@ -102,22 +122,17 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
                 real. By default all of it is. Where both inputs are given, it belongs to `input_values`.
             feature_attention_mask (`torch.Tensor` of shape `(batch, mel frames)`, *optional*): the mask of
                 `input_features` where both inputs are given.
+            functionals (`torch.Tensor` of shape `(batch, functionals)`): for the members that are the challenge's
+                baseline.
 
         Raises:
             ConfigError: if the input of one of the members is missing.
         """
-        masks = {
-            "input_values": attention_mask,
-            "input_features": attention_mask if input_values is None else feature_attention_mask,
-        }
-        given = tuple(
-            member(
-                input_values=input_values,
-                input_features=input_features,
-                attention_mask=masks[member.main_input_name],
-            ).predictions
-            for member in self.members
-        )
+        waveforms = {"input_values": input_values, "attention_mask": attention_mask}
+        log_mel_mask = attention_mask if input_values is None else feature_attention_mask
+        log_mel = {"input_features": input_features, "attention_mask": log_mel_mask}
+        inputs = {"input_values": waveforms, "input_features": log_mel, "functionals": {"functionals": functionals}}
+        given = tuple(member(**inputs[member.main_input_name]).predictions for member in self.members)
         means = {task: torch.stack([predictions[task] for predictions in given]).mean(dim=0) for task in self.tasks}
         return Burst2VecEnsembleOutput(predictions=means, member_predictions=given)
 

@@ -42,7 +42,7 @@ class VocalBurstAnalysisPipeline(Pipeline):
     {"emotion": {"Amusement": 0.71, "Awe": 0.02, ...}, "age": 27.4, "country": {"China": 0.11, ...}}
     ```
 
-    It opens Burst2Vec models, ensembles of them, and pre-finetuned models.
+    It opens Burst2Vec models, the challenge's baseline, ensembles of these, and pre-finetuned models.
     """
 
     feature_extractor: Any
@@ -163,7 +163,11 @@ class VocalBurstAnalysisPipeline(Pipeline):
         rate = self.feature_extractor.sampling_rate
         for batch in _chunks(places, batch_size):
             clips = [(recordings[row][column].samples, rate) for row, column in batch]
-            inputs = self.feature_extractor(clips, return_tensors="pt").to(self.model.dtype)
+            inputs = self.feature_extractor(clips, return_tensors="pt")
+            for name in inputs:
+                # Functionals stay as they are, because half precision has no numbers for some of them.
+                if name != "functionals" and inputs[name].is_floating_point():
+                    inputs[name] = inputs[name].to(self.model.dtype)
             values = self.forward(inputs, **forward_params)
             for position, (row, column) in enumerate(batch):
                 outputs[row][column] = _select(values, position)

@@ -13,6 +13,8 @@ LOSSES_BY_KIND = {
     "scalar": ("mae", "mse", "ccc"),
     "classes": ("cross_entropy",),
 }
+# The fields of a task that describe its output. The others belong to training.
+OUTPUT_FIELDS = ("name", "kind", "labels", "range", "unit")
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,11 @@ class Task:
         """The number of values that a head gives for this task."""
         return 1 if self.kind == "scalar" else len(self.labels)
 
+    @property
+    def output_fields(self) -> dict[str, Any]:
+        """What the task predicts, without how it is learned: two models can be averaged if this is equal for both."""
+        return {name: value for name, value in self.to_dict().items() if name in OUTPUT_FIELDS}
+
     def as_record(self, prediction: Any) -> float | dict[str, float]:
         """One clip's prediction as plain data: a number in the task's unit, or a `dict` of numbers by label.
 
@@ -151,6 +158,11 @@ def parse_tasks(tasks: Sequence[Task | dict[str, Any]] | None) -> list[Task]:
     if repeated:
         raise ConfigError(f"task {repeated[0]!r} is given twice: names must differ, because labels are found by name")
     return parsed
+
+
+def predict_the_same(first: Sequence[Task], second: Sequence[Task]) -> bool:
+    """Whether two lists of tasks have the same outputs in the same order. Losses and class weights may differ."""
+    return [task.output_fields for task in first] == [task.output_fields for task in second]
 
 
 def _parse_task(fields: dict[str, Any]) -> Task:

@@ -25,8 +25,10 @@ def register() -> None:
     from transformers.pipelines import PIPELINE_REGISTRY
 
     from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+    from paravox.modeling.feature_extraction_compare import ComParEFeatureExtractor
     from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatureExtractor
     from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+    from paravox.modeling.modeling_compare import ComParEForMultiTask
     from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
     from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning
     from paravox.modeling.pipeline_vocal_burst import VocalBurstAnalysisPipeline
@@ -34,6 +36,7 @@ def register() -> None:
     feature_extractors: dict[Any, Any] = {
         Burst2VecForMultiTask: Burst2VecFeatureExtractor,
         Burst2VecEnsemble: Burst2VecEnsembleFeatureExtractor,
+        ComParEForMultiTask: ComParEFeatureExtractor,
         EncoderForPreFinetuning: Burst2VecFeatureExtractor,
         Wav2Vec2ForPreFinetuning: Burst2VecFeatureExtractor,
     }

@@ -34,9 +34,6 @@ from paravox.modeling.tasks import Task
 # The largest difference between two correct ways to add the same float32 numbers, for values in 0..1.
 TOLERANCE = 1e-4
 
-# The fields of a task that describe its output. The others, such as its loss, belong to training.
-_TASK_FIELDS = ("name", "kind", "labels", "range", "unit")
-
 
 def require_onnx() -> None:
     """Raises [`ConfigError`] if a library that writing an ONNX file needs is not installed."""
@@ -147,9 +144,7 @@ def _tidy(graph: Any) -> None:
 
 def _describe(onnx_model: Any, model: Model, extractor: FeatureExtractor) -> None:
     """Writes into the metadata of the file what its outputs are, and the feature extractor that makes its inputs."""
-    tasks = [
-        {key: value for key, value in task.to_dict().items() if key in _TASK_FIELDS} for task in model.tasks.values()
-    ]
+    tasks = [task.output_fields for task in model.tasks.values()]
     onnx_model.producer_name, onnx_model.producer_version = "paravox", paravox.__version__
     onnx_model.metadata_props.update(
         tasks=json.dumps(tasks),

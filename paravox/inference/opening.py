@@ -1,16 +1,31 @@
 """Opens saved models, and checks that several of them can be averaged."""
 
-from paravox.modeling.configuration_ensemble import Burst2VecEnsembleConfig
-from paravox.modeling.encoders import open_checkpoint
+from typing import Any
+
+from transformers import PreTrainedConfig
+
 from paravox.modeling.errors import CheckpointError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.feature_extraction_compare import ComParEFeatureExtractor
 from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+from paravox.modeling.modeling_compare import ComParEForMultiTask
 from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
-from paravox.modeling.tasks import Task, parse_tasks
+from paravox.modeling.opening import open_checkpoint
+from paravox.modeling.tasks import Task, parse_tasks, predict_the_same
 
-Model = Burst2VecForMultiTask | Burst2VecEnsemble
-FeatureExtractor = Burst2VecFeatureExtractor | Burst2VecEnsembleFeatureExtractor
+Model = Burst2VecForMultiTask | ComParEForMultiTask | Burst2VecEnsemble
+FeatureExtractor = Burst2VecFeatureExtractor | ComParEFeatureExtractor | Burst2VecEnsembleFeatureExtractor
+
+# By model_type. A model of another class is refused where it is opened.
+_CLASSES: dict[str, tuple[Any, Any]] = {
+    model_class.config_class.model_type: (model_class, extractor_class)
+    for model_class, extractor_class in (
+        (Burst2VecForMultiTask, Burst2VecFeatureExtractor),
+        (ComParEForMultiTask, ComParEFeatureExtractor),
+        (Burst2VecEnsemble, Burst2VecEnsembleFeatureExtractor),
+    )
+}
 
 
 def open_model(name_or_path: str, revision: str | None = None) -> tuple[Model, FeatureExtractor]:
@@ -24,11 +39,9 @@ def open_model(name_or_path: str, revision: str | None = None) -> tuple[Model, F
         CheckpointError: if that folder or name has no model, or one of another class.
     """
     options = {} if revision is None else {"revision": revision}
-    config = open_checkpoint(Burst2VecEnsembleConfig.get_config_dict, name_or_path, **options)[0]
-    model_class: type[Model] = Burst2VecForMultiTask
-    extractor_class: type[FeatureExtractor] = Burst2VecFeatureExtractor
-    if config.get("model_type") == Burst2VecEnsembleConfig.model_type:
-        model_class, extractor_class = Burst2VecEnsemble, Burst2VecEnsembleFeatureExtractor
+    config = open_checkpoint(PreTrainedConfig.get_config_dict, name_or_path, **options)[0]
+    burst2vec = Burst2VecForMultiTask.config_class.model_type
+    model_class, extractor_class = _CLASSES.get(config.get("model_type"), _CLASSES[burst2vec])
     model = model_class.from_pretrained(name_or_path, **options)
     return model, open_checkpoint(extractor_class.from_pretrained, name_or_path, **options)
 
@@ -37,7 +50,7 @@ def same_tasks(models: list[Model], names: list[str]) -> list[Task]:
     """The tasks that several models share.
 
     Args:
-        models (list of [`Burst2VecForMultiTask`] or [`Burst2VecEnsemble`]).
+        models (list of [`Model`]).
         names (list of `str`): their folders or names, for the message.
 
     Raises:
@@ -45,7 +58,7 @@ def same_tasks(models: list[Model], names: list[str]) -> list[Task]:
     """
     tasks = parse_tasks(models[0].config.tasks)
     for model, name in zip(models, names, strict=True):
-        if parse_tasks(model.config.tasks) != tasks:
+        if not predict_the_same(parse_tasks(model.config.tasks), tasks):
             raise CheckpointError(
                 f"checkpoint {name!r} has other tasks than {names[0]!r}: average models of the same tasks"
             )

@@ -96,7 +96,7 @@ def test_members_of_another_kind_are_refused(members, encoder_configs, tasks):
         (Burst2VecEnsembleConfig(members=members), "burst2vec_ensemble"),
         ("runs/model", "str"),
     ):
-        message = f"member 2 of the ensemble is of model_type '{found}', not 'burst2vec': give the configs of Burst2Vec"
+        message = f"member 2 of the ensemble is of model_type '{found}', which cannot be averaged: give the configs"
         with pytest.raises(ConfigError, match=message):
             Burst2VecEnsembleConfig(members=[members[0], stranger])
 

@@ -133,13 +133,13 @@ def test_two_that_disagree_are_named(first, second, message):
 
 def test_a_clip_is_read_at_one_rate():
     with pytest.raises(
-        ConfigError, match="waveform is at 8000 Hz and log_mel at 16000 Hz, but a clip is decoded only once"
+        ConfigError, match="members take waveform at 8000 Hz and log_mel at 16000 Hz, but a clip is decoded only once"
     ):
         join(waveform(sampling_rate=8_000), log_mel())
 
 
 def test_what_it_refuses():
-    with pytest.raises(ConfigError, match="is empty: give waveform or log_mel, or both"):
+    with pytest.raises(ConfigError, match="is empty: give at least one of waveform, log_mel, functionals"):
         Burst2VecEnsembleFeatureExtractor()
     with pytest.raises(
         ConfigError, match="waveform is a feature extractor that gives input_features, not input_values"
