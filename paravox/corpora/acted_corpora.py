@@ -4,7 +4,7 @@ The names of folders and files say who speaks and with which emotion. Any audio 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets import Dataset
@@ -23,12 +23,15 @@ class NamedClips:
             groups `speaker` and `code`. Other files are ignored.
         emotions (`dict`): from code to emotion.
         clips (`int`): how many clips the corpus has.
+        sexes (`dict`, *optional*): from the group `sex` of the pattern, or from the speaker if the pattern has no such
+            group, to `female` or `male`; empty if the owners do not say it.
     """
 
     name: str
     pattern: str
     emotions: dict[str, str]
     clips: int
+    sexes: dict[str, str] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -42,7 +45,7 @@ class NamedClips:
             data_dir (`str` or `Path`): the folder of the corpus, or one above it.
 
         Returns:
-            `datasets.Dataset` with `path`, `speaker` and `emotion`, sorted by path.
+            `datasets.Dataset` with `path`, `speaker`, `emotion` and, if the owners say it, `sex`, sorted by path.
 
         Raises:
             CorpusError: if there is no clip, or an emotion code is unknown.
@@ -55,7 +58,9 @@ class NamedClips:
                 faults.add(f"emotion that is none of {', '.join(self.emotions)}", [path])
             elif found:
                 emotion = self.emotions[found["code"]]
-                rows.append({"path": str(path), "speaker": found["speaker"], "emotion": emotion})
+                clip = {"path": str(path), "speaker": found["speaker"], "emotion": emotion}
+                sex = {"sex": self.sexes.get(found.groupdict().get("sex", clip["speaker"]))} if self.sexes else {}
+                rows.append(clip | sex)
         faults.raise_if_any()
         if not rows:
             raise nothing_found(
@@ -66,7 +71,7 @@ class NamedClips:
 
 
 # Burkhardt et al. 2005. In 03a01Fa, 03 is the speaker, a01 the text, F the emotion (the first letter of the German
-# word) and a the take.
+# word) and a the take. The sexes of the speakers are those on the corpus's website.
 EMODB = NamedClips(
     "emodb",
     r"/(?P<speaker>\d\d)[ab]\d\d(?P<code>[A-Z])[a-z]?$",
@@ -80,15 +85,18 @@ EMODB = NamedClips(
         "N": "neutral",
     },
     clips=535,
+    sexes=dict.fromkeys(("08", "09", "13", "14", "16"), "female")
+    | dict.fromkeys(("03", "10", "11", "12", "15"), "male"),
 )
 
 # Retta et al. 2022. In 02Fearful/f2-03-02-02-65, f2 is the emotion, 03 the sentence, 02 the repetition, 02 the sex and
-# 65 the speaker.
+# 65 the speaker. Five speakers have files of both sexes.
 ASED = NamedClips(
     "ased",
-    r"\d\d(?P<code>\w+)/[a-zA-Z]\d-\d+-\d+-\d+-(?P<speaker>\d+)$",
+    r"\d\d(?P<code>\w+)/[a-zA-Z]\d-\d+-\d+-(?P<sex>\d+)-(?P<speaker>\d+)$",
     {"Neutral": "neutral", "Fearful": "fearful", "Happy": "happy", "Sad": "sad", "Angry": "angry"},
     clips=2474,
+    sexes={"01": "female", "02": "male"},
 )
 
 # Canpolat et al. 2020. In Angry/1157_kz_acik, 1157 is the speaker, kz the emotion (in Turkish) and acik the word.
@@ -100,7 +108,7 @@ TUREV = NamedClips(
 )
 
 # Livingstone and Russo 2018. The fields of 03-01-05-01-01-02-05 are modality, channel, emotion, intensity, statement,
-# repetition and actor.
+# repetition and actor. Actors with an even number are women.
 RAVDESS = NamedClips(
     "ravdess",
     r"/03-01-(?P<code>\d\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)$",
@@ -115,4 +123,5 @@ RAVDESS = NamedClips(
         "08": "surprised",
     },
     clips=1440,
+    sexes={f"{actor:02}": "male" if actor % 2 else "female" for actor in range(1, 25)},
 )

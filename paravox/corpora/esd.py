@@ -15,6 +15,9 @@ PAPER_CLIPS = 35_000  # 20 speakers, 5 emotions, 350 sentences
 # block.
 BLOCKS = ("neutral", "angry", "happy", "sad", "surprise")
 BLOCK_SIZE = 350
+# Other corpora with this layout have other speakers.
+SPEAKERS = [f"{speaker:04}" for speaker in range(1, 21)]
+MEN = ("0004", "0005", "0006", "0008", "0010", "0011", "0012", "0013", "0014", "0020")
 CLIP = re.compile(r"(?P<speaker>\d{4})_(?P<number>\d{6})")
 
 
@@ -28,8 +31,8 @@ def read_esd(data_dir: str | Path) -> Dataset:
         data_dir (`str` or `Path`): the folder that holds the speakers, or one around it.
 
     Returns:
-        `datasets.Dataset` with `path`, `speaker` (such as `0011`), `emotion`, `split` and `position` (1 to 350), sorted
-        by path.
+        `datasets.Dataset` with `path`, `speaker` (such as `0011`), `emotion`, `split`, `position` (1 to 350) and `sex`
+        (`None` for speakers who are not in ESD itself), sorted by path.
 
     Raises:
         CorpusError: one message with everything that is wrong, or if there is no clip.
@@ -56,7 +59,8 @@ def read_esd(data_dir: str | Path) -> Dataset:
             faults.add("recording found twice", [path])
         else:
             labels: dict[str, str | int | None] = {"speaker": speaker, "emotion": emotion, "split": split}
-            clips[path.stem] = {"path": str(path), **labels, "position": index + 1}
+            sex = ("male" if speaker in MEN else "female") if speaker in SPEAKERS else None
+            clips[path.stem] = {"path": str(path), **labels, "position": index + 1, "sex": sex}
     faults.raise_if_any()
     if not clips:
         raise nothing_found(

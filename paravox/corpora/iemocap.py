@@ -8,6 +8,7 @@ from datasets import Dataset
 from paravox.corpora.faults import Faults
 from paravox.corpora.reading import (
     NO_MAJORITY_CHOICES,
+    SEXES,
     audio_by_name,
     check_choice,
     clips_by_path,
@@ -49,8 +50,8 @@ def read_iemocap(data_dir: str | Path, no_majority: str = "drop") -> Dataset:
             eleven labels in all.
 
     Returns:
-        `datasets.Dataset` with `path`, `speaker` (such as `01F`), `emotion` and `session` (such as `01`), sorted by
-        path.
+        `datasets.Dataset` with `path`, `speaker` (such as `01F`), `emotion`, `session` (such as `01`) and `sex`,
+        sorted by path.
 
     Raises:
         ConfigError: if `no_majority` has another value.
@@ -72,8 +73,8 @@ def read_iemocap(data_dir: str | Path, no_majority: str = "drop") -> Dataset:
     for turn, code in codes.items():
         if emotion := emotion_of_code(code, EMOTIONS, no_majority):
             session, actor = TURN.fullmatch(turn).group("session", "actor")
-            clip = {"path": str(audio[turn]), "speaker": session + actor, "emotion": emotion, "session": session}
-            rows.append(clip)
+            labels = {"emotion": emotion, "session": session, "sex": SEXES[actor.lower()]}
+            rows.append({"path": str(audio[turn]), "speaker": session + actor, **labels})
     if not rows:
         raise nothing_found(
             root, "turn with an emotion in Session*/dialog/EmoEvaluation/*.txt", "give the folder IEMOCAP_full_release"

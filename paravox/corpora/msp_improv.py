@@ -8,6 +8,7 @@ from datasets import Dataset
 from paravox.corpora.faults import Faults
 from paravox.corpora.reading import (
     NO_MAJORITY_CHOICES,
+    SEXES,
     audio_by_name,
     check_choice,
     clips_by_path,
@@ -47,8 +48,8 @@ def read_msp_improv(data_dir: str | Path, labelling: str = "intended", no_majori
             Every turn has an intended emotion.
 
     Returns:
-        `datasets.Dataset` with `path`, `speaker` (such as `F01`), `emotion` and `session` (such as `01`), sorted by
-        path.
+        `datasets.Dataset` with `path`, `speaker` (such as `F01`), `emotion`, `session` (such as `01`) and `sex`,
+        sorted by path.
 
     Raises:
         ConfigError: if `labelling` or `no_majority` has another value.
@@ -78,7 +79,8 @@ def read_msp_improv(data_dir: str | Path, labelling: str = "intended", no_majori
     for turn, code in codes.items():
         if emotion := emotion_of_code(code, EMOTIONS, no_majority):
             speaker, session = TURN.fullmatch(turn).group("speaker", "session")
-            rows.append({"path": str(audio[turn]), "speaker": speaker, "emotion": emotion, "session": session})
+            labels = {"emotion": emotion, "session": session, "sex": SEXES[speaker[0].lower()]}
+            rows.append({"path": str(audio[turn]), "speaker": speaker, **labels})
     if not rows:
         raise nothing_found(
             root, "recording with an emotion in session*/*/*/ or Audios/", "give the folder that holds session1"

@@ -8,6 +8,7 @@ from datasets import Dataset
 from paravox.corpora.faults import Faults
 from paravox.corpora.reading import (
     NO_MAJORITY_CHOICES,
+    SEXES,
     audio_by_name,
     check_choice,
     clips_by_path,
@@ -53,7 +54,8 @@ def read_msp_podcast(data_dir: str | Path, no_majority: str = "drop") -> Dataset
             them out, `"other"` gives them the label `other`, and `"keep"` makes `X` a label, ten labels in all.
 
     Returns:
-        `datasets.Dataset` with `path`, `speaker` (`None` where unknown), `emotion` and `split`, sorted by path.
+        `datasets.Dataset` with `path`, `speaker` (`None` where unknown), `emotion`, `split` and `sex` (`None` where
+        unknown), sorted by path.
 
     Raises:
         ConfigError: if `no_majority` has another value.
@@ -82,8 +84,8 @@ def read_msp_podcast(data_dir: str | Path, no_majority: str = "drop") -> Dataset
     rows = []
     for turn in labelled[there].itertuples():
         if emotion := emotion_of_code(turn.EmoClass, EMOTIONS, no_majority):
-            clip = {"path": str(audio[turn.name]), "speaker": turn.speaker, "emotion": emotion, "split": turn.split}
-            rows.append(clip)
+            labels = {"emotion": emotion, "split": turn.split, "sex": turn.sex}
+            rows.append({"path": str(audio[turn.name]), "speaker": turn.speaker, **labels})
     if not rows:
         raise nothing_found(
             root, f"recording with an emotion in {table}", "put the recordings into Audios beside Labels"
@@ -99,7 +101,7 @@ def _read_table(faults: Faults, table: Path) -> pd.DataFrame:
         raise CorpusError(
             f"{table} lacks the columns {', '.join(missing)} (found {', '.join(turns)}): use the release's file"
         )
-    turns = turns[list(COLUMNS)].map(lambda cell: cell.strip(), na_action="ignore")
+    turns = turns.reindex(columns=[*COLUMNS, "Gender"]).map(lambda cell: cell.strip(), na_action="ignore")
     faults.add("row without FileName", turns.index[turns["FileName"].isna()].tolist())
     turns = turns[turns["FileName"].notna()].copy()
     turns["name"] = turns["FileName"].map(lambda name: Path(name).stem)
@@ -117,6 +119,7 @@ def _read_table(faults: Faults, table: Path) -> pd.DataFrame:
         "Split_Set that is none of Train, Validation, Development, Test1, Test2, ...",
         turns.loc[unknown, "Split_Set"].unique().tolist(),
     )
+    turns["sex"] = [None if pd.isna(gender) else SEXES.get(gender.lower()) for gender in turns["Gender"]]
     # Many speakers were never identified. They must not count as one speaker.
     turns["speaker"] = [None if pd.isna(name) or name.lower() == "unknown" else name for name in turns["SpkrID"]]
     return turns

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 # Headerless .raw has no rate, so soundfile opens it only if it is given one.
 AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
 AUDIO_SUFFIXES |= {".aif", ".oga", ".opus", ".sph"}
+# How a column `sex` and the corpora write the sex of a speaker, in lower case.
+SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 NO_MAJORITY_CHOICES = ("drop", "other", "keep")
 
 

@@ -62,6 +62,44 @@ def test_every_code_has_its_documented_speaker_and_emotion(name, tmp_path, caplo
     assert f"{name}: {len(clips)} clips instead of the paper's {CLIPS[name]:,}" in caplog.text
 
 
+# One clip per speaker: file and sex. EmoDB: the table on its website; ASED: the fourth field; RAVDESS: even numbers are
+# women.
+SEXES = {
+    "emodb": {
+        f"wav/{speaker}a01Wa.wav": {"m": "male", "f": "female"}[sex]
+        for speaker, sex in zip("03 08 09 10 11 12 13 14 15 16".split(), "m f f m m m f f m f".split(), strict=True)
+    },
+    "ased": {
+        "01Neutral/n1-01-02-01-07.wav": "female",
+        "02Fearful/f2-03-01-02-65.wav": "male",
+        # The same speaker once more, as in the corpus itself.
+        "02Fearful/f2-03-02-01-65.wav": "female",
+    },
+    "ravdess": {
+        "Actor_01/03-01-01-01-02-01-01.wav": "male",
+        "Actor_02/03-01-01-01-02-01-02.wav": "female",
+        "Actor_13/03-01-01-01-02-01-13.wav": "male",
+        "Actor_24/03-01-01-01-02-01-24.wav": "female",
+    },
+}
+
+
+@pytest.mark.parametrize("name", SEXES)
+def test_the_sex_of_every_speaker_is_the_documented_one(name, tmp_path):
+    for path in SEXES[name]:
+        write_clip(tmp_path / path, seed=0, seconds=0.02)
+    clips = CORPORA[name].read(tmp_path)
+    found = dict(zip(clips["path"], clips["sex"], strict=True))
+    assert found == {str(tmp_path / path): sex for path, sex in SEXES[name].items()}
+
+
+def test_a_sex_that_is_not_documented_stays_unknown(tmp_path, open_corpora):
+    write_clip(tmp_path / "wav/99a01Wa.wav", seed=0)
+    write_clip(tmp_path / "wav/03a01Wa.wav", seed=0)
+    assert EMODB.read(tmp_path)["sex"][:] == ["male", None]
+    assert "sex" not in TUREV.read(open_corpora / "turev").column_names
+
+
 @pytest.mark.parametrize("name", CORPORA)
 def test_speakers_are_read_from_small_trees(name, open_corpora):
     clips = CORPORA[name].read(open_corpora / name)

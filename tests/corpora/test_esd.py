@@ -57,11 +57,20 @@ EXPECTED = {
 )
 def test_both_trees_read_alike(write, folder, with_splits):
     clips = read_esd(write(folder, with_splits))
-    assert clips.column_names == ["path", "speaker", "emotion", "split", "position"]
+    assert clips.column_names == ["path", "speaker", "emotion", "split", "position", "sex"]
     assert len(clips) == 60 and in_words(clips) == EXPECTED
     assert all(f"/{clip['speaker']}/" in clip["path"] for clip in clips) and clips.features["position"].dtype == "int64"
     assert clips["path"][:] == sorted(clips["path"])
     assert all(soundfile.info(path).frames == 400 for path in clips["path"])
+
+
+def test_the_sex_of_every_speaker_is_the_documented_one(tmp_path):
+    men = {4, 5, 6, 8, 10, 11, 12, 13, 14, 20}
+    # 21 to 29 are speakers of another corpus with this layout.
+    expected = {f"{n:04}": "male" if n in men else "female" for n in range(1, 21)} | {"0021": None, "0029": None}
+    for speaker in expected:
+        write_clip(tmp_path / speaker / "Neutral" / f"{speaker}_000001.wav")
+    assert {clip["speaker"]: clip["sex"] for clip in read_esd(tmp_path)} == expected
 
 
 @pytest.mark.parametrize("suffix", [".ogg", ".flac"])

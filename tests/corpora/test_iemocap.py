@@ -56,7 +56,7 @@ def write(tmp_path):
 
 def test_rows_land_where_they_belong(write):
     clips = read_iemocap(write())
-    assert clips.column_names == ["path", "speaker", "emotion", "session"]
+    assert clips.column_names == ["path", "speaker", "emotion", "session", "sex"]
     found = {clip["path"].rsplit("/", 1)[1]: clip for clip in clips}
     assert len(found) == len(clips) == 9
     assert [found[f"{turn}.wav"]["emotion"] for turn in list(CODES)[:9]] == [
@@ -71,6 +71,8 @@ def test_the_last_letter_of_a_turn_is_its_speaker(write):
     speakers = {Path(clip["path"]).stem: (clip["speaker"], clip["session"]) for clip in clips}
     assert speakers["Ses01F_impro01_F000"] == ("01F", "01")
     assert speakers["Ses01F_impro01_M000"] == ("01M", "01")
+    sexes = {clip["speaker"]: clip["sex"] for clip in clips}
+    assert sexes == {"01F": "female", "01M": "male", "05F": "female", "05M": "male"}
     assert {(clip["speaker"], clip["path"][-8]) for clip in clips} == {
         ("01F", "F"),
         ("01M", "M"),

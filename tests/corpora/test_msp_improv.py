@@ -53,7 +53,7 @@ def emotions(clips):
 
 def test_intended_emotions_speakers_and_sessions(write):
     clips = read_msp_improv(write())
-    assert clips.column_names == ["path", "speaker", "emotion", "session"]
+    assert clips.column_names == ["path", "speaker", "emotion", "session", "sex"]
     assert emotions(clips) == {
         "MSP-IMPROV-S01A-F01-P-FM01": "anger",
         "MSP-IMPROV-S01H-M01-R-MM02": "happiness",
@@ -64,6 +64,8 @@ def test_intended_emotions_speakers_and_sessions(write):
     }
     assert clips["path"][:] == sorted(clips["path"])
     assert all(f"-{clip['speaker']}-" in clip["path"] and clip["speaker"][1:] == clip["session"] for clip in clips)
+    sexes = {clip["speaker"]: clip["sex"] for clip in clips}
+    assert sexes == {"F01": "female", "M01": "male", "M03": "male", "F06": "female", "M06": "male"}
     assert set(clips["speaker"]) == {"F01", "M01", "M03", "F06", "M06"} and set(clips["emotion"]) == set(LABELS)
     assert all(soundfile.info(path).frames == 400 for path in clips["path"])
 

@@ -50,7 +50,7 @@ def write(tmp_path):
 
 def test_rows_land_where_they_belong(write, table):
     clips = read_msp_podcast(write(table))
-    assert clips.column_names == ["path", "speaker", "emotion", "split"]
+    assert clips.column_names == ["path", "speaker", "emotion", "split", "sex"]
     assert [Path(path).stem[-4:] for path in clips["path"]] == [f"{number:04d}" for number in range(9)]
     assert clips["emotion"][:] == [
         *("anger", "happiness", "sadness", "disgust", "surprise", "fear", "contempt", "neutral", "other")
@@ -64,6 +64,13 @@ def test_unknown_speakers_are_missing(write, table):
     assert read_msp_podcast(write(table))["speaker"][:] == ["87", "87", None, "9", "12", "12", None, None, "13"]
     unknown = read_msp_podcast(write(table.assign(SpkrID="Unknown")))
     assert unknown["speaker"][:] == [None] * 9 and unknown.features["speaker"].dtype == "string"
+
+
+def test_sexes_are_read_where_they_are_known(write, table):
+    genders = ["Female", "Male", "Unknown", None, "male", "FEMALE", "other", "Male", "Female", "Male", "Male"]
+    known = ["female", "male", None, None, "male", "female", None, "male", "female"]
+    assert read_msp_podcast(write(table.assign(Gender=genders)))["sex"][:] == known
+    assert read_msp_podcast(write(table.drop(columns="Gender")))["sex"][:] == [None] * 9
 
 
 @pytest.mark.parametrize(("no_majority", "more"), [("drop", []), ("other", ["other"]), ("keep", ["X"])])
