@@ -36,6 +36,8 @@ def plot_lengths(seconds: dict[str, np.ndarray]) -> Figure:
 def plot_scalar_by_class(scalar: Task, classes: Task, values: np.ndarray, positions: np.ndarray) -> Figure:
     """Plots how a scalar is distributed in each class, as in figure 1 of the Burst2Vec paper.
 
+    The legend has the number of clips and the median of each class, which show at a glance whether one class is older.
+
     Args:
         scalar ([`Task`]): of kind `scalar`, such as age.
         classes ([`Task`]): of kind `classes`, such as country.
@@ -47,12 +49,19 @@ def plot_scalar_by_class(scalar: Task, classes: Task, values: np.ndarray, positi
     first, last = np.floor(values.min() / BIN_WIDTH), np.ceil(values.max() / BIN_WIDTH)
     bins = np.arange(first, max(last, first + 1) + 1) * BIN_WIDTH
     parts = [values[positions == position] for position in range(classes.outputs)]
-    labels = [f"{label} ({len(part):,})" for label, part in zip(classes.labels, parts, strict=True)]
+    labels = [
+        f"{label} ({len(part):,}; {np.median(part):.3g})" if len(part) else f"{label} (0)"
+        for label, part in zip(classes.labels, parts, strict=True)
+    ]
     colours = COLOURS if len(parts) <= len(COLOURS) else matplotlib.colormaps["turbo"](np.linspace(0, 1, len(parts)))
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    axes.hist(parts, bins=bins, stacked=True, label=labels, color=list(colours[: len(parts)]))
+    # White lines keep neighbours of similar colours apart.
+    colours = list(colours[: len(parts)])
+    axes.hist(parts, bins=bins, stacked=True, label=labels, color=colours, edgecolor="white", linewidth=0.5)
     axes.set_xlabel(f"{scalar.name} ({scalar.unit})" if scalar.unit else scalar.name)
     axes.set_ylabel("clips of Train and Val")
-    figure.legend(title=f"{classes.name} (clips)", frameon=False, loc="outside right upper")
+    # In the order of the stacks, from above.
+    title = f"{classes.name}\n(clips; median {scalar.name})"
+    figure.legend(title=title, frameon=False, loc="outside right upper", reverse=True, alignment="left")
     return figure

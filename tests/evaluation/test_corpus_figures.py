@@ -46,8 +46,15 @@ def test_a_scalar_is_stacked_by_class_in_bins_of_two_and_a_half():
     assert china == [(20.0, 22.5, 0.0, 2.0), (27.5, 30.0, 0.0, 1.0)]
     assert usa == [(20.0, 22.5, 2.0, 1.0), (22.5, 25.0, 0.0, 1.0), (27.5, 30.0, 1.0, 1.0)]
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["China (3)", "USA (3)"]
+    # The median of 21, 29.9 and 20 and that of 22.4, 22.5 and 30; the class that is drawn on top comes first.
+    assert [text.get_text() for text in legend.get_texts()] == ["USA (3; 22.5)", "China (3; 21)"]
+    assert legend.get_title().get_text() == "country\n(clips; median age)"
     assert panel.get_xlabel() == "age (years)"
+
+
+def test_a_class_without_clips_has_no_median():
+    figure = plot_scalar_by_class(AGE, COUNTRY, np.array([21.0, 23.0]), np.array([1, 1]))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["USA (2; 22)", "China (0)"]
 
 
 def test_one_value_and_many_classes_can_be_drawn():
