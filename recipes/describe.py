@@ -5,9 +5,13 @@
     paravox describe --corpus emodb --data_dir EMODB
 
 The labels are those of the tasks in the YAML file. Without one, a corpus with one emotion per clip is described by its
-emotions, and any other corpus without labels. With --output_dir, the description is also written there: describe.json,
-the lengths of the clips as lengths.png and, for each scalar and each task of classes that some clips have both labels
-of, <scalar>_by_<classes>.png, which is figure 1 of the Burst2Vec paper.
+emotions, and any other corpus without labels. The last table is table 1 of the Burst2Vec paper: duration, clips,
+speakers, their sex where the corpus has a column sex (female or male, f or m), and the speakers by label for each task
+of classes whose label belongs to a speaker, such as a country. A speaker whose clips differ counts as unknown.
+
+With --output_dir, the description is also written there: describe.json; table_1.md, table_1.tex and table_1.csv; the
+lengths of the clips as lengths.png; and, for each scalar and each task of classes that some clips have both labels of,
+<scalar>_by_<classes>.png, which is figure 1 of the paper.
 """
 
 import argparse
@@ -22,6 +26,13 @@ from rich.console import Console
 from paravox.corpora.class_weights import without_balanced_weights
 from paravox.corpora.description import describe_split, description_tables
 from paravox.corpora.registry import CORPORA, emotion_tasks, load_corpus
+from paravox.corpora.table_1 import (
+    PaperTable,
+    describe_speakers,
+    paper_table,
+    tasks_of_speakers,
+    warn_of_disagreement,
+)
 from paravox.evaluation.corpus_figures import plot_lengths, plot_scalar_by_class
 from paravox.evaluation.figure_style import save_figure
 from paravox.modeling.errors import ConfigError
@@ -52,7 +63,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--data_dir", metavar="FOLDER", help="the folder of the corpus")
     parser.add_argument("--corpus", metavar="NAME", help=f"one of {', '.join(CORPORA)} (default: metadata_csv)")
     parser.add_argument("--audio", help="which recordings of ExVo: provided or raw (default: provided)")
-    parser.add_argument("--output_dir", metavar="FOLDER", type=Path, help="write describe.json and the figures here")
+    parser.add_argument(
+        "--output_dir", metavar="FOLDER", type=Path, help="write describe.json, table 1 and the figures here"
+    )
     arguments = parser.parse_args(argv)
     settings = read_settings(arguments)
     if "tasks" in settings:
@@ -63,13 +76,20 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     corpus = load_corpus(settings["corpus"], settings["data_dir"], tasks, settings["audio"], **options)
     splits = {split: MultiTaskDataset(clips, tasks) for split, clips in corpus.items()}
     description = {split: describe_split(corpus[split], dataset) for split, dataset in splits.items()}
+    speakers = {split: describe_speakers(corpus[split], dataset) for split, dataset in splits.items()}
+    by_speaker = tasks_of_speakers(speakers, tasks)
+    for split, described in speakers.items():
+        description[split]["speakers_by"] = described.as_data(by_speaker)
+    table_1 = paper_table(speakers, by_speaker)
     console = Console(width=None if sys.stdout.isatty() else 120)
-    for table in description_tables(description, tasks):
+    for table in [*description_tables(description, tasks), table_1.as_rich()]:
         console.print(table)
+    warn_of_disagreement(speakers, by_speaker)
     if arguments.output_dir:
         file = arguments.output_dir / "describe.json"
         write_text(file, json.dumps(description, indent=2) + "\n")
-        print("written:", ", ".join(map(str, [file, *write_figures(splits, tasks, arguments.output_dir)])))
+        written = [file, *write_table_1(table_1, arguments.output_dir)]
+        print("written:", ", ".join(map(str, written + write_figures(splits, tasks, arguments.output_dir))))
     return description
 
 
@@ -94,6 +114,15 @@ def read_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     if settings.get("data_dir") is None:
         raise ConfigError("no data_dir is given: add --data_dir with the folder of the corpus")
     return settings
+
+
+def write_table_1(table: PaperTable, folder: Path) -> list[Path]:
+    """Writes table 1 in three formats; returns the files."""
+    texts = {"md": table.as_markdown(), "tex": table.as_latex(), "csv": table.as_csv()}
+    files = [folder / f"table_1.{suffix}" for suffix in texts]
+    for file, text in zip(files, texts.values(), strict=True):
+        write_text(file, text)
+    return files
 
 
 def write_figures(splits: dict[str, MultiTaskDataset], tasks: list[Task], folder: Path) -> list[Path]:

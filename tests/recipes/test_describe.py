@@ -1,5 +1,6 @@
 """The program that shows what a corpus holds: with a YAML file, without one, and by the name of a corpus."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -26,6 +27,9 @@ ROWS = [
     "3.wav,c,validation,1,0.5,,USA",
     "4.wav,d,test,0,1,25,",
 ]
+
+# What --output_dir receives for any corpus.
+FILES = ["describe.json", "lengths.png", "table_1.csv", "table_1.md", "table_1.tex"]
 
 
 @pytest.fixture
@@ -60,18 +64,48 @@ def test_figures_are_pictures_of_train_and_val(corpus, monkeypatch):
     for name in ("lengths", "age_by_country"):
         picture = imread(f"out/{name}.png")
         assert min(picture.shape[:2]) > 300 and np.unique(picture.reshape(-1, picture.shape[2]), axis=0).shape[0] > 10
-    assert sorted(path.name for path in Path("out").iterdir()) == ["age_by_country.png", "describe.json", "lengths.png"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["age_by_country.png", *FILES]
     ((scalar, classes, ages, countries),) = drawn
     assert (scalar.name, classes.name) == ("age", "country")
     np.testing.assert_array_equal(ages, [20, 30, 34, np.nan])
     np.testing.assert_array_equal(countries, [0, 0, 1, 1])
 
 
+def test_table_1_is_printed_and_written(corpus, capsys, caplog):
+    sexes = ["sex", "F", "m", "male", "", "Female"]
+    rows = [f"{row},{sex}" for row, sex in zip(ROWS, sexes, strict=True)]
+    Path("corpus/metadata.csv").write_text("\n".join(rows))
+    description = describe.main(["tasks.yaml", "--data_dir", "corpus", "--output_dir", "out"])
+    with open("out/table_1.csv", newline="") as file:
+        table = list(csv.reader(file))
+    # Speaker a has clips of both sexes; the clips of Train last 0.5, 1 and 1.5 seconds, that of Test 2.5.
+    assert table == [
+        ["", "Train", "Validation", "Test"],
+        ["HH:MM:SS", "00:00:03", "00:00:02", "00:00:02"],
+        ["No.", "3", "1", "1"],
+        ["Speakers", "2", "1", "1"],
+        ["F:M", "0:1", "-", "1:0"],
+        ["China", "1", "0", "-"],
+        ["USA", "1", "1", "-"],
+    ]
+    text = Path("out/table_1.md").read_text()
+    assert "| F:M | 0:1 | - | 1:0 |" in text and "1 of 2 speakers in Train (the clips of 1 of them differ)" in text
+    assert "F:M & 0:1 & - & 1:0 \\\\" in Path("out/table_1.tex").read_text()
+    assert description["train"]["speakers_by"] == {
+        "sex": {"counts": {"female": 0, "male": 1}, "unknown": 1, "disagreeing": 1},
+        "country": {"counts": {"China": 1, "USA": 1}, "unknown": 0, "disagreeing": 0},
+    }
+    assert json.loads(Path("out/describe.json").read_text()) == description
+    printed = [[cell.strip() for cell in line.split("│")] for line in capsys.readouterr().out.splitlines()]
+    assert ["", *table[4], ""] in printed and ["", *table[5], ""] in printed
+    assert "Train: speakers whose clips differ in sex, counted as unknown: 1 (a)" in caplog.text
+
+
 def test_without_clips_that_have_both_labels_there_is_no_second_figure(corpus):
     rows = [ROWS[0], "0.wav,a,train,1,0,20,", "1.wav,a,train,0,1,,China", "2.wav,b,train,0,1,,USA"]
     Path("corpus/metadata.csv").write_text("\n".join([*rows, "3.wav,c,test,0,1,30,USA"]))
     describe.main(["tasks.yaml", "--data_dir", "corpus", "--output_dir", "out"])
-    assert sorted(path.name for path in Path("out").iterdir()) == ["describe.json", "lengths.png"]
+    assert sorted(path.name for path in Path("out").iterdir()) == FILES
 
 
 def test_keys_of_the_yaml_file_are_defaults_for_the_options(corpus, open_corpora):
