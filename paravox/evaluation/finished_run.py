@@ -37,12 +37,16 @@ class FinishedRun:
     @property
     def config(self) -> Burst2VecConfig:
         """The config of the model that the run saved."""
-        folder = self.folder.parent if self.folder.name == FROZEN_HEAD else self.folder
-        return Burst2VecConfig.from_pretrained(folder / "model")
+        return Burst2VecConfig.from_pretrained(self._model)
 
     @property
     def tasks(self) -> list[Task]:
-        return parse_tasks(self.config.tasks)
+        # Read from the file, because the config may be that of another model than Burst2Vec.
+        return parse_tasks(json.loads((self._model / "config.json").read_text())["tasks"])
+
+    @property
+    def _model(self) -> Path:
+        return (self.folder.parent if self.folder.name == FROZEN_HEAD else self.folder) / "model"
 
     @property
     def results(self) -> dict[str, Any]:

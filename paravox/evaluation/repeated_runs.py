@@ -1,6 +1,6 @@
 """Compares runs of several seeds: means, differences to the frozen head, ensembles, intervals and learning curves."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ def compare(runs: Runs) -> dict:
     # The first stage of a run has no constant prediction of its own.
     constant = next(run.results["constant"] for run in runs.values() if "constant" in run.results)
     saved = {run: finished.predictions() for run, finished in runs.items()}
-    tasks = _same_tasks(runs)
+    tasks = same_tasks(list(runs.values()))
     entries = {
         (variant, seed): {"name": variant, "seed": seed, "adversarial": variant == ADVERSARIAL}
         for variant, seed in runs
@@ -46,7 +46,7 @@ def compare(runs: Runs) -> dict:
     variants = list(dict.fromkeys(variant for variant, _ in runs))
     summary: dict[str, dict] = {"constant": {}, "means": {}, "differences_to_frozen_head": {}, "ensembles": {}}
     for split in SPLIT_TITLES.values():
-        labels, speakers = _same_clips({runs[run].folder: saved[run].get(split) for run in runs})
+        labels, speakers = same_clips({runs[run].folder: saved[run].get(split) for run in runs})
         scored = [task for task in tasks if task.name in labels and fully_known(labels[task.name]).any()]
         if not scored:
             continue
@@ -59,7 +59,7 @@ def compare(runs: Runs) -> dict:
         summary["constant"][split] = {
             name: round(value, 4) for name, value in constant[split].items() if is_score(name)
         }
-        means = {variant: _mean(draws[run] for run in runs if run[0] == variant) for variant in variants}
+        means = {variant: mean_of_draws(draws[run] for run in runs if run[0] == variant) for variant in variants}
         for variant, mean in means.items():
             _add(summary["means"], variant, split, mean)
             members = [predictions[run] for run in runs if run[0] == variant]
@@ -75,18 +75,28 @@ def compare(runs: Runs) -> dict:
     return {"runs": list(entries.values()), **summary}
 
 
-def _same_tasks(runs: Runs) -> list[Task]:
-    first, *others = runs.values()
-    for other in others:
-        if other.tasks != first.tasks:
+def same_tasks(runs: Sequence[FinishedRun]) -> list[Task]:
+    """The tasks that several runs share. Their losses and class weights may differ, since predictions mean the same.
+
+    Raises:
+        CheckpointError: if two runs do not predict the same.
+    """
+    first, *others = runs
+    predicted = [[(task.name, task.kind, task.labels, task.range, task.unit) for task in run.tasks] for run in runs]
+    for other, tasks in zip(others, predicted[1:], strict=True):
+        if tasks != predicted[0]:
             raise CheckpointError(
                 f"{other.folder} has other tasks than {first.folder}: give another output_dir, or the same YAML"
             )
     return first.tasks
 
 
-def _same_clips(saved: dict[Path, SavedPredictions | None]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The labels and speakers that several runs share; empty if no run has predicted this split."""
+def same_clips(saved: dict[Path, SavedPredictions | None]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The labels and speakers that several runs share; empty if no run has predicted this split.
+
+    Raises:
+        CheckpointError: if a run lacks predictions, or was run on other clips.
+    """
     folder, first = next(iter(saved.items()))
     if not any(saved.values()):
         return {}, []
@@ -108,7 +118,8 @@ def _same_clips(saved: dict[Path, SavedPredictions | None]) -> tuple[dict[str, n
     return first.labels, first.speakers
 
 
-def _mean(draws: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def mean_of_draws(draws: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The mean over runs of their scores in each draw of speakers, as [`bootstrap_scores`] gives them."""
     draws = list(draws)
     return {name: np.mean([run[name] for run in draws], axis=0) for name in draws[0]}
 

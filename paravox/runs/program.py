@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 from transformers.utils.logging import disable_progress_bar
@@ -35,7 +37,7 @@ def run(main: Callable[..., Any], argv: Sequence[str] | None = None, go_on: str 
     sys.exit(0)
 
 
-def start(program: str, arguments: Sequence[str]) -> None:
+def start(program: str, arguments: Sequence[str], log: Path | None = None) -> None:
     """Runs another program in a process of its own, as a person would; what it prints goes to the same terminal.
 
     If it fails, it has said why, and this process ends with the same exit code.
@@ -43,7 +45,23 @@ def start(program: str, arguments: Sequence[str]) -> None:
     Args:
         program (`str`): a module of `paravox.recipes`, such as `burst2vec.train`.
         arguments (list of `str`): of its command line.
+        log (`Path`, *optional*): a file that gets what it prints, after what the file holds already.
     """
-    done = subprocess.run([sys.executable, "-m", f"paravox.recipes.{program}", *arguments])
+    command = [sys.executable, "-m", f"paravox.recipes.{program}", *arguments]
+    if log is None:
+        done = subprocess.run(command)
+    else:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "a") as file:
+            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT)
     if done.returncode:
         sys.exit(done.returncode)
+
+
+def settings_of(program: str) -> tuple[type, ...]:
+    """The dataclasses of the settings of a program, to check a command line before the program is started.
+
+    Args:
+        program (`str`): a module of `paravox.recipes` with `SETTINGS`, such as `burst2vec.train`.
+    """
+    return import_module(f"paravox.recipes.{program}").SETTINGS

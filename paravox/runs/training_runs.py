@@ -10,16 +10,27 @@ from paravox.runs.output_folder import last_whole_checkpoint
 from paravox.runs.program import start
 
 GO_ON = "start the same command again: finished runs are kept, and the one that was stopped goes on"
+TRAIN = "burst2vec.train"
 _PRIVATE_OPTIONS = ("--data_dir", "--encoder", "--start_from", "--cache_dir")
 
 
-def train_once(folder: Path, settings: Sequence[str], overwrite: bool = False) -> FinishedRun:
-    """Runs train.py in a process of its own, unless the run is finished. A run that was stopped goes on.
+def train_once(
+    folder: Path,
+    settings: Sequence[str],
+    overwrite: bool = False,
+    program: str = TRAIN,
+    log: Path | None = None,
+) -> FinishedRun:
+    """Runs train.py, or another program, in a process of its own, unless the run is finished.
+
+    A run that was stopped goes on. The program must have the options of train.py and leave what it leaves.
 
     Args:
         folder (`Path`): the `output_dir` of the run.
-        settings (sequence of `str`): the rest of the command line of train.py, a YAML file first.
+        settings (sequence of `str`): the rest of its command line, a YAML file first.
         overwrite (`bool`, *optional*, defaults to `False`): start anew, whatever the folder holds.
+        program (`str`, *optional*, defaults to `"burst2vec.train"`): a module of `paravox.recipes`.
+        log (`Path`, *optional*): a file that gets what the program prints.
 
     Returns:
         [`FinishedRun`].
@@ -38,7 +49,7 @@ def train_once(folder: Path, settings: Sequence[str], overwrite: bool = False) -
     print(f"{folder}: {'going on' if stopped else 'starting'}", flush=True)
     how = ["--resume_from_checkpoint", "last"] if stopped else ["--overwrite", "true"]
     # An empty --output keeps an `output` in the YAML from being written by every run.
-    start("burst2vec.train", [*settings, "--output_dir", str(folder), "--output", "", *how])
+    start(program, [*settings, "--output_dir", str(folder), "--output", "", *how], log)
     return FinishedRun(folder)
 
 

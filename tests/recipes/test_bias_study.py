@@ -34,7 +34,7 @@ def study(tmp_path_factory):
     command = ["--output_dir", str(folder / "runs"), "--output", str(folder / "bias_study.json"), *SMALL]
     calls = []
 
-    def in_this_process(program, arguments):
+    def in_this_process(program, arguments, log):
         calls.append(program)
         import_module(f"paravox.recipes.{program}").main(arguments)
 

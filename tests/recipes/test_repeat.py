@@ -27,7 +27,7 @@ def trained(monkeypatch):
     """
     calls = []
 
-    def stub(program, arguments):
+    def stub(program, arguments, log):
         assert program == "burst2vec.train"
         options = [part for argument in arguments[1:] for part in argument.split("=")]
         given = dict(zip(options[::2], options[1::2], strict=True))
@@ -164,7 +164,7 @@ def test_no_option_is_abbreviated(trained):
 def test_real_runs_from_end_to_end(tmp_path, saved_encoders, monkeypatch):
     """One seed of the real program, whose two runs are trained on a tiny corpus."""
     monkeypatch.setattr(
-        training_runs, "start", lambda program, argv: import_module(f"paravox.recipes.{program}").main(argv)
+        training_runs, "start", lambda program, argv, log: import_module(f"paravox.recipes.{program}").main(argv)
     )
     tasks = yaml.safe_load(Path(YAML).read_text())["tasks"]
     corpus = write_metadata_corpus(tmp_path / "corpus", tasks)

@@ -17,7 +17,7 @@ def started(monkeypatch):
     """The command lines of train.py, which is not run; it leaves a finished run."""
     calls = []
 
-    def stub(program, arguments):
+    def stub(program, arguments, log):
         folder = Path(arguments[arguments.index("--output_dir") + 1])
         calls.append((program, arguments, (folder / "results.json").is_file()))
         little_runs.write_run(folder, 1.0)
@@ -67,7 +67,7 @@ def test_overwriting_starts_anew_and_the_old_run_no_longer_looks_finished(starte
 
 
 def test_a_program_that_leaves_nothing_is_an_error(monkeypatch):
-    monkeypatch.setattr(training_runs, "start", lambda program, arguments: None)
+    monkeypatch.setattr(training_runs, "start", lambda program, arguments, log: None)
     with pytest.raises(CheckpointError, match="run holds no finished run"):
         train_once(Path("run"), ["x.yaml"])
 
