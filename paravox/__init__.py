@@ -25,6 +25,7 @@ _public_names = {
     "ComParEConfig": "modeling.configuration_compare",
     "ComParEFeatureExtractor": "modeling.feature_extraction_compare",
     "ComParEForMultiTask": "modeling.modeling_compare",
+    "ComParETrainer": "trainers.compare_trainer",
     "EncoderForPreFinetuning": "modeling.modeling_prefinetuning",
     "EncoderPreFinetuningConfig": "modeling.configuration_prefinetuning",
     "MultiTaskTrainer": "trainers.multi_task_trainer",

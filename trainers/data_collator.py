@@ -20,8 +20,8 @@ class MultiTaskCollator:
 
     Args:
         source ([`ClipSource`]): the source that the clips were read from.
-        feature_extractor ([`Burst2VecFeatureExtractor`] or [`Burst2VecEnsembleFeatureExtractor`], *optional*): takes a
-            list of `(samples, rate)`. A source of stored states does not use it.
+        feature_extractor (*optional*): that of the model, which takes a list of `(samples, rate)`. A source of stored
+            states or functionals does not use it.
     """
 
     source: ClipSource

@@ -62,6 +62,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "not stop early."
         },
     )
+    early_stopping_threshold: float = field(
+        default=0.0,
+        metadata={
+            "help": "By how much metric_for_best_model must be better than when it last was, for the patience to start "
+            "anew. By default any gain counts."
+        },
+    )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Not used: the collator chooses what a model needs."}
     )
@@ -87,6 +94,10 @@ class MultiTaskTrainingArguments(TrainingArguments):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} is {value!r}: give a number above 0, or leave it out")
+        if not self.early_stopping_threshold >= 0:
+            raise ConfigError(
+                f"early_stopping_threshold is {self.early_stopping_threshold!r}: give a number of at least 0"
+            )
         if self.task_batching == "all_tasks" and self.task_batch_sizes:
             raise ConfigError("task_batch_sizes cannot be used with all_tasks: use per_device_train_batch_size")
         if self.train_sampling_strategy != "random":

@@ -84,7 +84,7 @@ class MultiTaskTrainer(PublishingTrainer):
         self.remove_callback(PrinterCallback)
         self.add_callback(ProgressLine(show_bar=not args.disable_tqdm))
         if args.early_stopping_patience is not None:
-            self.add_callback(EarlyStopping(args.early_stopping_patience))
+            self.add_callback(EarlyStopping(args.early_stopping_patience, args.early_stopping_threshold))
 
     def train_batch_sampler(self) -> OneTaskBatchSampler:
         """The sampler of training batches, before its batches are distributed to the processes."""
@@ -256,11 +256,35 @@ class MultiTaskTrainer(PublishingTrainer):
 
 
 class EarlyStopping(EarlyStoppingCallback):
-    """Early stopping that resumes with the counter of the checkpoint and the patience of the arguments."""
+    """Early stopping that resumes with the counter of the checkpoint and the patience of the arguments.
+
+    A score counts as better if its gain over the last one that counted exceeds the threshold. So several small gains
+    count together, where the stock callback compares with the best score and would count none of them.
+    """
+
+    def __init__(self, early_stopping_patience: int = 1, early_stopping_threshold: float = 0.0) -> None:
+        super().__init__(early_stopping_patience, early_stopping_threshold)
+        self.last_counted: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         super().on_train_begin(args, state, control, **kwargs)
         self.early_stopping_patience = args.early_stopping_patience
+        self.early_stopping_threshold = args.early_stopping_threshold
+
+    def check_metric_value(self, args: Any, state: Any, control: Any, metric_value: float) -> None:
+        # Checkpoints of paravox before version 0.2 hold none.
+        last = state.best_metric if self.last_counted is None else self.last_counted
+        gain = None if last is None else (metric_value - last) * (1 if args.greater_is_better else -1)
+        if gain is None or gain > self.early_stopping_threshold:
+            self.early_stopping_patience_counter = 0
+            self.last_counted = metric_value
+        else:
+            self.early_stopping_patience_counter += 1
+
+    def state(self) -> dict[str, Any]:
+        state = super().state()
+        state["attributes"]["last_counted"] = self.last_counted
+        return state
 
 
 def _flat_outputs(output: Any) -> dict[str, torch.Tensor]:

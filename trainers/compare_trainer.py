@@ -1,0 +1,51 @@
+"""The trainer of the challenge's ComParE baseline."""
+
+from typing import Any
+
+import torch
+
+from paravox.modeling.errors import ConfigError
+
+from .multi_task_arguments import MultiTaskTrainingArguments
+from .multi_task_trainer import MultiTaskTrainer
+
+
+class ComParETrainer(MultiTaskTrainer):
+    """Trains a [`ComParEForMultiTask`] on functionals, with the optimiser of the organisers.
+
+    This is Adam with a weight decay that is added to the gradient (an L2 penalty) of every parameter. AdamW, the
+    Trainer's own, is another method.
+
+    It logs `loss/<task>/mse` or `loss/<task>/cross_entropy`. An evaluation gives `eval_<task>_loss`, the weighted loss
+    of the task over the split, and `eval_loss`, the sum of these, which training minimises. The arguments are as in
+    [`MultiTaskTrainer`].
+
+    Raises:
+        ConfigError: if an argument concerns an encoder, which this model does not have, or chooses an optimiser.
+    """
+
+    def __init__(self, model: Any, args: MultiTaskTrainingArguments, *others: Any, **kwargs: Any) -> None:
+        for name in ("encoder_learning_rate", "trainable_encoder_layers"):
+            if getattr(args, name) is not None:
+                raise ConfigError(f"{name} is {getattr(args, name)!r}, but this model has no encoder: leave it out")
+        if args.optim != MultiTaskTrainingArguments.optim:
+            raise ConfigError(f"optim is {args.optim!r}, but this model is trained by torch.optim.Adam: leave it out")
+        super().__init__(model, args, *others, **kwargs)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            args = self.args
+            self.optimizer = torch.optim.Adam(
+                (self.model if model is None else model).parameters(),
+                lr=args.learning_rate,
+                betas=(args.adam_beta1, args.adam_beta2),
+                eps=args.adam_epsilon,
+                weight_decay=args.weight_decay,
+            )
+        return self.optimizer
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        losses = [output.metrics.get(f"{metric_key_prefix}_{task}_loss") for task in self.tasks]
+        output.metrics[f"{metric_key_prefix}_loss"] = sum(loss for loss in losses if loss is not None)
+        return output
