@@ -9,7 +9,7 @@ from torch import nn
 from tqdm import tqdm
 
 from paravox.modeling.audio import load_audio
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.feature_extraction_compare import compare_2016_functionals
 from paravox.study.clips import StudyClips
 from paravox.study.draws import TrialClips, trial_seed
 from paravox.study.grid import COMPARE_2016, StudySettings, Trial
@@ -36,20 +36,14 @@ def opensmile_features(clips: StudyClips, folder: Path) -> np.ndarray:
     Raises:
         ConfigError: if openSMILE is not installed.
     """
-    try:
-        import opensmile
-    except ImportError:
-        raise ConfigError(f"baseline {COMPARE_2016!r} needs openSMILE: pip install 'paravox[compare]'") from None
     path = folder / f"{COMPARE_2016}-{states_folder(folder, clips.sample_identity()).name}.npy"
     if not path.is_file():
-        smile = opensmile.Smile(opensmile.FeatureSet.ComParE_2016, opensmile.FeatureLevel.Functionals)
         length = None if clips.max_seconds is None else int(clips.max_seconds * SAMPLING_RATE)
-        rows = [
-            smile.process_signal(load_audio(clip, SAMPLING_RATE)[:length], SAMPLING_RATE).to_numpy()
-            for clip in tqdm(clips.paths, desc="ComParE 2016", unit="clip")
-        ]
+        samples = (
+            load_audio(clip, SAMPLING_RATE)[:length] for clip in tqdm(clips.paths, desc="ComParE 2016", unit="clip")
+        )
         with written_aside(path) as part:
-            np.save(part, np.nan_to_num(np.concatenate(rows)).astype(np.float32))
+            np.save(part, compare_2016_functionals(samples, SAMPLING_RATE))
     return np.load(path)
 
 

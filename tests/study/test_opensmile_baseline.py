@@ -11,7 +11,7 @@ from little_corpora import write_clip
 from sklearn.metrics import f1_score
 
 from paravox.modeling.audio import load_audio
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.feature_extraction_compare import open_smile
 from paravox.study.clips import StudyClips
 from paravox.study.draws import TrialClips
 from paravox.study.grid import StudySettings, Trial
@@ -113,7 +113,9 @@ def extracted(monkeypatch):
         FeatureLevel=types.SimpleNamespace(Functionals="one row per clip"),
     )
     monkeypatch.setitem(sys.modules, "opensmile", module)
-    return seen
+    open_smile.cache_clear()
+    yield seen
+    open_smile.cache_clear()
 
 
 def test_features_are_kept_and_never_stale(extracted, tmp_path):
@@ -138,9 +140,3 @@ def test_features_are_kept_and_never_stale(extracted, tmp_path):
     write_clip(paths[0], 17, seconds=0.2, rate=22_050)
     np.testing.assert_allclose(features(), expected(None), rtol=1e-6)
     assert len(extracted) == 4 * 3
-
-
-def test_without_opensmile_the_extra_is_named(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "opensmile", None)
-    with pytest.raises(ConfigError, match=r"'compare_2016' needs openSMILE: pip install 'paravox\[compare\]'"):
-        opensmile_features(StudyClips([], None), tmp_path)
