@@ -242,11 +242,11 @@ def paper_table(splits: dict[str, SplitSpeakers], tasks: Sequence[Task]) -> Pape
             found = [split.labels[task.name] for split in columns]
             rows.append([title, *(str(counts.counts[label]) if counts.known else UNKNOWN for counts in found)])
     header = ["", *(SPLIT_TITLES[split] for split in splits)]
-    caption = (
-        "Statistics of each split: duration (HH:MM:SS), number of clips (No.), number of speakers, their sex (F:M)"
-    )
+    caption = "Statistics of each split: duration (HH:MM:SS), number of clips (No.), number of speakers"
     if tasks:
-        caption += f", and the number of speakers by {' and by '.join(task.name for task in tasks)}"
+        caption += f", their sex (F:M), and speakers by {' and by '.join(task.name for task in tasks)}"
+    else:
+        caption += ", and their sex (F:M)"
     return PaperTable(f"{caption}.", header, rows, _notes(splits, tasks))
 
 
