@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 from paravox.evaluation.figure_style import save_figure
+from paravox.evaluation.report_figures import plot_confusion
 from paravox.evaluation.score_names import metric_title, only_scores
 from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task
@@ -82,18 +83,9 @@ def plot_confusion_matrix(task: Task, probabilities: np.ndarray, labels: np.ndar
         labels (`np.ndarray` of shape `(clips,)`): class indices.
         file (`Path`): a PNG; its folder is made if it does not exist.
     """
-    classes = range(task.outputs)
-    counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=list(classes))
-    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
-    figure = Figure(figsize=(2 + 0.6 * task.outputs, 1.6 + 0.6 * task.outputs), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    for row, column in np.ndindex(counts.shape):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, counts[row, column], ha="center", va="center", color=colour)
-    axes.set_xticks(classes, task.labels, rotation=45, ha="right")
-    axes.set_yticks(classes, task.labels)
-    axes.set(title=task.name, xlabel="predicted", ylabel="true")
+    counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=list(range(task.outputs)))
+    figure = plot_confusion(task.labels, counts)
+    figure.axes[0].set_title(task.name)
     save_figure(figure, file, (".png",), dpi=110)
 
 

@@ -6,10 +6,16 @@
 
 Prints a table with each model, the mean of all models if there are several, and a constant prediction that was fitted
 on Train. The submission file is that of the ExVo challenge; it can be written for clips without labels.
+
+    paravox score runs/wl/model --data_dir FOLDER --report report.html
+
+writes a page that shows how sure the scores are, for whom the model does well, and where it is wrong.
 """
 
 import argparse
 import json
+import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +25,9 @@ from datasets import Dataset
 from paravox.corpora.exvo import COUNTRIES, EMOTIONS
 from paravox.corpora.registry import CORPORA, load_corpus
 from paravox.evaluation.baselines import constant_predictions
+from paravox.evaluation.group_scores import groups_of_columns
 from paravox.evaluation.score_names import SPLIT_TITLES
+from paravox.evaluation.score_report import ScoredSplit, model_titles, player_of_clip, write_score_report
 from paravox.evaluation.score_tables import print_scores
 from paravox.inference.opening import open_model, same_tasks
 from paravox.inference.prediction import DEFAULT_BATCH_SECONDS, mean_predictions, predict_dataset
@@ -36,6 +44,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     arguments = parse_arguments(argv)
     if arguments.revision is not None and len(arguments.models) > 1:
         raise ConfigError("revision is given for several models: download the others, or leave it out")
+    if arguments.report_audio and arguments.report is None:
+        raise ConfigError("report_audio puts recordings into a report: give --report FILE.html, too")
     opened = [open_model(name, arguments.revision) for name in arguments.models]
     tasks = same_tasks([model for model, _ in opened], arguments.models)
     corpus = load_corpus(arguments.corpus, arguments.data_dir, tasks, arguments.audio)
@@ -44,11 +54,13 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     clips = corpus[arguments.split]
     if arguments.submission:
         check_submission(clips, tasks)
+    start = time.perf_counter()
     members = []
     for model, extractor in opened:
         dataset = MultiTaskDataset(clips, tasks, sampling_rate=extractor.sampling_rate)
         members.append(predict_dataset(model, extractor, dataset, arguments.batch_seconds))
     ensemble = mean_predictions(members)
+    seconds = time.perf_counter() - start
 
     fitted_on = "train" if "train" in corpus else arguments.split
     constant = "constant prediction" + ("" if fitted_on == "train" else f" fitted on {fitted_on}")
@@ -62,6 +74,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     print_scores(f"{arguments.data_dir}, {arguments.split}", {row: {split: value} for row, value in scores.items()})
     if arguments.output:
         write_text(arguments.output, json.dumps(scores, indent=2) + "\n")
+    if arguments.report:
+        report(arguments, clips, dataset, rows, seconds)
     if arguments.submission:
         write_submission(arguments.submission, clips, tasks, ensemble)
         print(f"{len(clips)} predictions written to {arguments.submission}")
@@ -88,6 +102,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--revision", help="Branch, tag or commit of a single model on the Hub (default: main).")
     parser.add_argument("--output", type=Path, help="JSON file to write the scores to.")
     parser.add_argument(
+        "--report", type=Path, help="HTML file to write a report to. It needs no network and holds no recording."
+    )
+    parser.add_argument(
+        "--report_audio",
+        action="store_true",
+        help="Put players of the worst clips into the report. Publish it only if you may publish the recordings.",
+    )
+    parser.add_argument(
         "--submission", type=Path, help="CSV file to write predictions to, as the challenge takes them."
     )
     parser.add_argument(
@@ -97,6 +119,31 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="Seconds of audio per batch (default: %(default)s).",
     )
     return parser.parse_args(argv)
+
+
+def report(
+    arguments: argparse.Namespace,
+    clips: Dataset,
+    dataset: MultiTaskDataset,
+    rows: dict[str, dict[str, np.ndarray]],
+    seconds: float,
+) -> None:
+    """Writes the report of the last of the rows, and prints where it is."""
+    titles = dict(zip(arguments.models, model_titles(arguments.models), strict=True))
+    scored = ScoredSplit(
+        models=list(titles.values()),
+        corpus=Path(arguments.data_dir).absolute().name,
+        split=arguments.split,
+        tasks=dataset.tasks,
+        rows={titles.get(row, row): predictions for row, predictions in rows.items()},
+        labels=dataset.labels,
+        speakers=dataset.speakers,
+        files=dataset.files,
+        groups=groups_of_columns(clips, dataset.tasks),
+        seconds=seconds,
+    )
+    write_score_report(arguments.report, scored, partial(player_of_clip, dataset) if arguments.report_audio else None)
+    print(f"report written to {arguments.report}")
 
 
 def check_submission(clips: Dataset, tasks: list[Task]) -> None:

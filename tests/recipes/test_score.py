@@ -201,3 +201,33 @@ def test_the_submission_of_a_model(saved_members, corpus, monkeypatch):
     members = [predict_alone(folder, [corpus / row["file_name"] for row in rows]) for folder in saved_members[:2]]
     assert path == Path("team.csv") and len(clips) == 12 and [task.name for task in tasks] == list(members[0])
     np.testing.assert_allclose(predictions["age"], (members[0]["age"] + members[1]["age"]) / 2, rtol=1e-5)
+
+
+def test_the_report_is_about_the_mean_of_the_models(saved_members, corpus, tmp_path, monkeypatch, capsys):
+    written = []
+    monkeypatch.setattr(score, "write_score_report", lambda *arguments: written.extend(arguments))
+    header, *lines = (corpus / "metadata.csv").read_text().splitlines()
+    lines = [f"{line},{'female' if row % 2 else 'male'}" for row, line in enumerate(lines)]
+    (corpus / "metadata.csv").write_text("\n".join([f"{header},sex", *lines]))
+    file = tmp_path / "report.html"
+    scores = score.main([*saved_members[:2], "--data_dir", str(corpus), "--report", str(file)])
+    path, scored, recording = written
+    assert path == file and recording is None and f"report written to {file}" in capsys.readouterr().out
+    titles = ["/".join(Path(folder).parts[-2:]) for folder in saved_members[:2]]
+    assert scored.models == titles and list(scored.rows) == ["constant prediction", *titles, "mean of 2 models"]
+    rows = clips_of(corpus, "validation")
+    assert (scored.corpus, scored.split) == ("corpus", "validation") and 0 < scored.seconds < 600
+    assert scored.files == [Path(row["file_name"]).name for row in rows]
+    assert scored.speakers == [row["speaker"] for row in rows]
+    assert scored.groups == {"sex": [row["sex"] for row in rows]}
+    ages = np.array([float(row["age"]) for row in rows])
+    assert np.abs(scored.predictions["age"] - ages).mean() == pytest.approx(scores["mean of 2 models"]["age_mae"])
+
+
+def test_the_report_has_players_only_where_they_are_asked_for(saved_members, corpus, tmp_path):
+    file = tmp_path / "report.html"
+    score.main([saved_members[0], "--data_dir", str(corpus), "--report", str(file), "--report_audio"])
+    # Ten of the twelve clips for each of three tasks.
+    assert file.read_text().count("<audio controls") == 30
+    with pytest.raises(ConfigError, match="report_audio puts recordings into a report: give --report FILE.html, too"):
+        score.main([saved_members[0], "--data_dir", str(corpus), "--report_audio"])
