@@ -20,6 +20,7 @@ TABLE_2 = {
     "hb_no_adv": (HB, "provided", False, False),  # V3
     "hl": (HL, "provided", True, False),  # V4
     "hl_no_adv": (HL, "provided", False, False),  # V5
+    "hl_raw": (HL, "raw", True, False),  # V6
     "hl_oversampling": (HL, "raw", True, True),  # V7
     "hb": (HB, "provided", True, False),  # not in the table: V3 with debiasing
 }
