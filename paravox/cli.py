@@ -9,6 +9,7 @@ import paravox
 COMMANDS = {
     "train": ("burst2vec.train", "train a Burst2Vec model from a YAML file"),
     "repeat": ("burst2vec.repeat", "train one YAML file with several seeds and compare the runs, with intervals"),
+    "table_2": ("burst2vec.table_2", "train the models of a suite and make the paper's Table 2 from them"),
     "score": ("burst2vec.score", "score one or several saved models on a corpus"),
     "ensemble": ("burst2vec.ensemble", "combine several saved models into one"),
     "predict": ("burst2vec.predict", "predict emotion, age and origin of recordings"),
