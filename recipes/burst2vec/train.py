@@ -23,21 +23,19 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy, Scheduler
 
 from paravox.corpora.audio_cache import AudioCache
 from paravox.corpora.class_weights import with_balanced_weights, without_balanced_weights
-from paravox.corpora.oversampling import oversample
-from paravox.corpora.registry import CORPORA, load_corpus
-from paravox.evaluation.card_figures import plot_scores
-from paravox.evaluation.score_tables import print_scores
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
 from paravox.modeling.errors import ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.opening import open_checkpoint
 from paravox.modeling.tasks import Task, parse_tasks
-from paravox.runs.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts, write_model_card
+from paravox.runs.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts
 from paravox.runs.output_folder import claim_output_folder, find_checkpoint
 from paravox.runs.program import run
-from paravox.runs.results import last_predictions, score_constant, score_splits, write_results
+from paravox.runs.results import score_constant, score_splits, write_results
 from paravox.runs.settings import parse_settings
+from paravox.runs.trained_model import leave_trained_model, save_model
+from paravox.runs.training_corpus import CorpusSettings, read_splits
 from paravox.runs.training_defaults import training_defaults, without_validation
 from paravox.trainers.augmentation import ClipAugmentation
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
@@ -46,7 +44,6 @@ from paravox.trainers.clip_sources import PooledStates
 from paravox.trainers.lower_states import LowerStates, encode_lower_layers
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
-from paravox.trainers.publishing import MODEL_FOLDER, publish_run
 from paravox.trainers.sampler import TASK_BATCHING, padding_share
 
 GO_ON = "start the same command again with --resume_from_checkpoint last"
@@ -90,29 +87,19 @@ class ModelSettings:
 
 
 @dataclass
-class DataSettings:
+class DataSettings(CorpusSettings):
     """The corpus and how its clips are read."""
 
-    data_dir: str = field(metadata={"help": "Folder of the corpus; for corpus: dataset also a Hub name."})
-    corpus: str = field(default="metadata_csv", metadata={"help": f"One of {', '.join(CORPORA)}."})
-    corpus_options: dict | None = field(
-        default=None, metadata={"help": "Options of the corpus's reader, such as {no_majority: other}."}
-    )
-    audio: str = field(default="provided", metadata={"help": "Which recordings of ExVo to read: provided or raw."})
     max_seconds: float | None = field(default=None, metadata={"help": "Crop longer Train clips, anew each epoch."})
     augmentation: list[dict] = field(
         default_factory=list,
         metadata={"help": "Transforms of audiomentations for Train clips, such as [{transform: Gain, p: 0.5}]."},
     )
-    oversample: bool = field(default=False, metadata={"help": "Repeat Train rows until all strata have one size."})
-    max_repeats: int = field(default=10, metadata={"help": "The most often that oversampling uses a row."})
-    shuffle_labels: bool = field(default=False, metadata={"help": "Shuffle the labels of Train, for a control."})
     cache_dir: str | None = field(default=None, metadata={"help": "Keep decoded audio in this folder."})
     cache_gigabytes: float = field(default=20.0, metadata={"help": "The most disk space that a cache takes."})
     cache_lower_layers: bool = field(
         default=False, metadata={"help": "Run frozen encoder layers once and keep their states on disk."}
     )
-    skip_bad: bool = field(default=False, metadata={"help": "Leave out clips that cannot be read."})
 
 
 @dataclass
@@ -214,30 +201,9 @@ def finish(
     output: str | None,
 ) -> None:
     """Leaves the model with its card, the results and the table."""
-    output_dir = Path(args.output_dir)
-    folder = save_model(model, extractor, args)
     facts.scores = score_rows(results)
     facts.chosen_by_val = val_chose(args, results)
-    scored = last_predictions(output_dir, output_dir / HEADS_FOLDER)
-    if scored is not None:
-        tasks = parse_tasks(model.config.tasks)
-        figures = plot_scores(tasks, scored.predictions, scored.labels, folder / "figures")
-        facts.figures = figures + [figure for figure in facts.figures if figure not in figures]
-    write_model_card(folder, "burst2vec.md", model.config, facts)
-    if args.push_to_hub:
-        publish_run(folder, args)
-    write_results(results, output_dir / "results.json", output)
-    print_scores(table_title(args, results), score_rows(results))
-    print(f"The model is saved in {folder}.")
-
-
-def save_model(
-    model: Burst2VecForMultiTask, extractor: Burst2VecFeatureExtractor, args: MultiTaskTrainingArguments
-) -> Path:
-    folder = Path(args.output_dir) / MODEL_FOLDER
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
-    return folder
+    leave_trained_model(model, extractor, args, facts, "burst2vec.md", results, output, HEADS_FOLDER)
 
 
 def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
@@ -304,28 +270,10 @@ def build_datasets(
     settings: DataSettings, tasks: list[Task], extractor: Burst2VecFeatureExtractor, seed: int
 ) -> Datasets:
     """The splits of the corpus, ready for the trainer; Train is cropped, augmented and oversampled as asked for."""
-    augmentation = ClipAugmentation(settings.augmentation) if settings.augmentation else None
-    options = settings.corpus_options or {}
-    corpus = load_corpus(settings.corpus, settings.data_dir, tasks, settings.audio, **options)
-    if settings.oversample:
-        corpus["train"] = oversample(corpus["train"], tasks, settings.max_repeats, seed)
     rate = extractor.sampling_rate
     cache = AudioCache(settings.cache_dir, settings.cache_gigabytes, rate) if settings.cache_dir else None
-    load = cache.load if cache else None
-    datasets = {}
-    for split, clips in corpus.items():
-        is_train = split == "train"
-        crop = settings.max_seconds if is_train else None
-        dataset = MultiTaskDataset(clips, tasks, load, rate, crop, seed, augmentation if is_train else None)
-        if settings.skip_bad:
-            dataset, messages = dataset.skip_unreadable()
-            for message in messages[:3]:
-                print(f"skipped: {message}")
-            print(f"{split}: {len(messages)} clips skipped")
-        datasets[split] = dataset
-    if settings.shuffle_labels:
-        datasets["train"] = datasets["train"].with_shuffled_labels(seed)
-    return datasets
+    augmentation = ClipAugmentation(settings.augmentation) if settings.augmentation else None
+    return read_splits(settings, tasks, seed, rate, cache.load if cache else None, settings.max_seconds, augmentation)
 
 
 def encode_once(
@@ -446,12 +394,6 @@ def score_rows(results: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]
 def val_chose(args: MultiTaskTrainingArguments, results: dict[str, Any]) -> bool:
     """Whether scores on Val chose the epoch that the model is from. The heads-first stage always chooses."""
     return "val" in results and (args.load_best_model_at_end or args.num_train_epochs <= 0)
-
-
-def table_title(args: MultiTaskTrainingArguments, results: dict[str, Any]) -> str:
-    if "val" not in results and "test" not in results:
-        return "The corpus has neither a validation nor a test split, so there are no scores"
-    return "Scores (Val chose the epoch)" if val_chose(args, results) else "Scores after the last epoch"
 
 
 if __name__ == "__main__":
