@@ -8,6 +8,7 @@ import paravox
 
 COMMANDS = {
     "train": ("burst2vec.train", "train a Burst2Vec model from a YAML file"),
+    "train_compare": ("burst2vec.train_compare", "train the ExVo challenge's baseline on openSMILE functionals"),
     "repeat": ("burst2vec.repeat", "train one YAML file with several seeds and compare the runs, with intervals"),
     "table_2": ("burst2vec.table_2", "train the models of a suite and make the paper's Table 2 from them"),
     "score": ("burst2vec.score", "score one or several saved models on a corpus"),
@@ -21,7 +22,7 @@ COMMANDS = {
     "report": ("prefinetuning.report", "make the figures and tables of the few-shot study"),
 }
 USAGE = "usage: paravox COMMAND ...\n\n" + "".join(
-    f"  {command:12} {purpose}\n" for command, (_, purpose) in COMMANDS.items()
+    f"  {command:13} {purpose}\n" for command, (_, purpose) in COMMANDS.items()
 )
 
 

@@ -9,7 +9,8 @@ To use a file without the folder of its model:
     names = [task["name"] for task in json.loads(about["tasks"])]
     predictions = dict(zip(names, session.run(names, inputs)))
 
-The feature extractor of an ensemble is a `Burst2VecEnsembleFeatureExtractor`.
+The feature extractor of an ensemble is a `Burst2VecEnsembleFeatureExtractor`, that of the challenge's baseline a
+`ComParEFeatureExtractor`, which needs openSMILE.
 """
 
 import json
@@ -59,8 +60,9 @@ def export_onnx(model: Model, extractor: FeatureExtractor, file: str | Path) -> 
     """Writes a model as an ONNX file. Weights of more than 2 GB, the limit of ONNX, go into `FILE.data` beside it.
 
     Args:
-        model ([`Burst2VecForMultiTask`] or [`Burst2VecEnsemble`]): in float32; it is put in evaluation mode.
-        extractor ([`Burst2VecFeatureExtractor`] or [`Burst2VecEnsembleFeatureExtractor`]): saved with the model.
+        model ([`Burst2VecForMultiTask`], [`ComParEForMultiTask`] or [`Burst2VecEnsemble`]): in float32; it is put in
+            evaluation mode.
+        extractor: the feature extractor that was saved with the model.
         file (`str` or `Path`): its folder is made if it does not exist.
 
     Returns:
@@ -126,7 +128,12 @@ def noise_clips(extractor: FeatureExtractor, shares: tuple[float, ...]) -> list[
 
 
 def _axes(name: str, batch: BatchFeature) -> dict[int, str]:
-    """The dynamic axes of an input: the first and the last. A mask is as long as its input, so they share a name."""
+    """The dynamic axes of an input: the first and, but for functionals, the last.
+
+    A mask is as long as its input, so they share a name.
+    """
+    if name == "functionals":
+        return {0: "batch"}
     of_frames = name == "feature_attention_mask" or "input_values" not in batch or name == "input_features"
     return {0: "batch", batch[name].ndim - 1: "frames" if of_frames else "samples"}
 

@@ -26,8 +26,8 @@ def predict_dataset(
     """Predicts every clip of a corpus.
 
     Args:
-        model ([`Burst2VecForMultiTask`] or [`Burst2VecEnsemble`]): on any device.
-        extractor ([`Burst2VecFeatureExtractor`] or [`Burst2VecEnsembleFeatureExtractor`]): saved with the model.
+        model ([`Burst2VecForMultiTask`], [`ComParEForMultiTask`] or [`Burst2VecEnsemble`]): on any device.
+        extractor: the feature extractor that was saved with the model.
         dataset ([`MultiTaskDataset`]): its clips; the labels are not used.
         batch_seconds (`float`, *optional*, defaults to 30): seconds of audio per batch, padding included. A longer clip
             gets a batch of its own.

@@ -3,8 +3,9 @@
     paravox ensemble runs/wl/model runs/hl/model runs/whisper/model --output_dir runs/ensemble
     paravox predict laugh.wav --model runs/ensemble
 
-The members may have different encoders, but they must predict the same tasks. The folder holds copies of their weights,
-so theirs may be removed. The model card takes encoders, licence and synthetic audio from the cards of the members.
+The members may have different encoders, and some may be ComParE baselines, but they must predict the same tasks. The
+folder holds copies of their weights, so theirs may be removed. The model card takes encoders, licence and synthetic
+audio from the cards of the members.
 """
 
 import argparse
@@ -30,7 +31,8 @@ def main(argv: list[str] | None = None) -> Burst2VecEnsemble:
     extractor.save_pretrained(folder)
     write_model_card(folder, "ensemble.md", ensemble.config, facts_of_members(arguments.models, folder.name))
     for name, member in zip(arguments.models, ensemble.members, strict=True):
-        print(f"{name}: {member.config.encoder.model_type}, {member.num_parameters():,} parameters")
+        kind = member.config.encoder.model_type if hasattr(member, "encoder") else member.config.model_type
+        print(f"{name}: {kind}, {member.num_parameters():,} parameters")
     print(f"{len(ensemble.members)} members, {ensemble.num_parameters():,} parameters, saved in {folder}")
     return ensemble
 

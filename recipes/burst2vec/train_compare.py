@@ -1,0 +1,194 @@
+"""Train the ComParE baseline of the ExVo 2022 challenge on any corpus of clips.
+
+    paravox train_compare SETTINGS.yaml --data_dir FOLDER --output_dir runs/compare
+    paravox train_compare SETTINGS.yaml --resume_from_checkpoint last
+
+A small network on 6,373 functionals per clip, which openSMILE computes once (pip install 'paravox[compare]'). Sizes,
+losses and optimiser are those of the organisers; the challenge reported the best of several seeds. Every field below
+and every argument of the Trainer is a key of the YAML file and an option of the command line. A run leaves in
+`output_dir` what train.py leaves: `model/`, which `from_pretrained` opens; `results.json`; `predictions/` of Val and
+Test; `log.jsonl` with all that was logged; and `checkpoint-*/` to go on from.
+"""
+
+import dataclasses
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import set_seed
+
+from paravox.corpora.class_weights import with_balanced_weights, without_balanced_weights
+from paravox.modeling.configuration_compare import ComParEConfig, parse_baseline_tasks
+from paravox.modeling.feature_extraction_compare import ComParEFeatureExtractor, open_smile
+from paravox.modeling.modeling_compare import ComParEForMultiTask
+from paravox.runs.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts
+from paravox.runs.output_folder import claim_output_folder, find_checkpoint
+from paravox.runs.program import run
+from paravox.runs.results import score_constant, score_splits
+from paravox.runs.settings import parse_settings
+from paravox.runs.trained_model import leave_trained_model, save_model
+from paravox.runs.training_corpus import CorpusSettings, read_splits
+from paravox.runs.training_defaults import training_defaults, without_validation
+from paravox.trainers.clip_pass import PassSettings
+from paravox.trainers.compare_trainer import ComParETrainer
+from paravox.trainers.functionals import extract_functionals, standardise_by
+from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
+from paravox.trainers.multi_task_dataset import MultiTaskDataset
+
+GO_ON = "start the same command again with --resume_from_checkpoint last"
+CARD = "compare.md"
+EXTRACTED_AT_ONCE = 16  # clips per batch; a worker gets a new batch when it has finished one
+
+
+@dataclass
+class BaselineSettings:
+    """The model."""
+
+    tasks: list[dict] = field(
+        metadata={"help": "List of name, kind (intensities, scalar, classes), and labels or range of each task."}
+    )
+    shared_sizes: list[int] = field(
+        default_factory=lambda: [128, 64], metadata={"help": "Widths of the layers that all tasks share."}
+    )
+    head_sizes: list[int] = field(
+        default_factory=lambda: [32], metadata={"help": "Widths of each task's own layers before its outputs."}
+    )
+
+
+@dataclass
+class FunctionalsSettings(CorpusSettings):
+    """The corpus and where its functionals are kept."""
+
+    cache_dir: str | None = field(
+        default=None, metadata={"help": "Keep the functionals in this folder (default: functionals/ in output_dir)."}
+    )
+
+
+@dataclass
+class RunSettings:
+    """What a run leaves."""
+
+    output: str | None = field(default=None, metadata={"help": "Also write results.json to this file."})
+    overwrite: bool = field(default=False, metadata={"help": "Remove the checkpoints of an earlier run first."})
+
+
+SETTINGS = (BaselineSettings, FunctionalsSettings, RunSettings, CardSettings, MultiTaskTrainingArguments)
+Datasets = dict[str, MultiTaskDataset]
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Runs the program with command line arguments, a YAML file first; returns the content of results.json."""
+    started = time.time()
+    model_settings, data_settings, run_settings, card_settings, args = parse_settings(
+        SETTINGS, argv, __doc__, baseline_defaults
+    )
+    resume = find_checkpoint(args)
+    claim = claim_output_folder(Path(args.output_dir), empty=resume is None, overwrite=run_settings.overwrite)
+    # One process of a run holds the folder for all of them.
+    with claim if args.process_index == 0 else nullcontext():
+        open_smile()  # before anything else takes time, because it may not be installed
+        set_seed(args.seed)
+        extractor = ComParEFeatureExtractor()
+        tasks = parse_baseline_tasks(without_balanced_weights(model_settings.tasks))
+        datasets = read_splits(data_settings, tasks, args.seed, extractor.sampling_rate)
+        if "validation" not in datasets:
+            args = without_validation(args)
+        datasets, args = extract_once(datasets, extractor, data_settings.cache_dir, args)
+        model = build_model(model_settings, datasets["train"])
+        facts = card_facts(card_settings, args, None, (model_settings, data_settings, run_settings))
+        results: dict[str, Any] = {"constant": score_constant(tasks, datasets), "seed": args.seed}
+        results |= train(model, extractor, datasets, args, facts, resume)
+        results["seconds"] = round(time.time() - started)
+        if args.process_index == 0:
+            facts.scores = {
+                "constant prediction": results["constant"],
+                "ComParE baseline": {title: results[title] for title in ("val", "test") if title in results},
+            }
+            facts.chosen_by_val = "val" in results and bool(args.load_best_model_at_end)
+            leave_trained_model(model, extractor, args, facts, CARD, results, run_settings.output)
+    return results
+
+
+def baseline_defaults(given: dict[str, Any]) -> dict[str, Any]:
+    """The organisers' settings, so that a YAML file of a few lines trains as they did.
+
+    Early stopping is left to the YAML file, because a corpus may have no validation split.
+
+    Args:
+        given (`dict`): the settings that were given, by name.
+    """
+    organisers = {
+        "output_dir": "runs/compare",
+        "num_train_epochs": 20,
+        "learning_rate": 1e-3,
+        "lr_scheduler_type": "constant",
+        "weight_decay": 1e-4,
+        "max_grad_norm": 0.0,
+        "per_device_train_batch_size": 8,
+        "per_device_eval_batch_size": 256,
+        "task_batching": "all_tasks",
+    }
+    chosen = organisers | given
+    return {name: value for name, value in (training_defaults(chosen) | organisers).items() if name not in given}
+
+
+def extract_once(
+    datasets: Datasets, extractor: ComParEFeatureExtractor, cache_dir: str | None, args: MultiTaskTrainingArguments
+) -> tuple[Datasets, MultiTaskTrainingArguments]:
+    """The splits as functionals, and arguments that read them without workers, which would only take longer."""
+    folder = Path(cache_dir) if cache_dir else Path(args.output_dir) / "functionals"
+    settings = PassSettings(
+        batch_size=EXTRACTED_AT_ONCE,
+        num_workers=args.dataloader_num_workers,
+        prefetch_factor=args.dataloader_prefetch_factor,
+        show_progress=not args.disable_tqdm,
+    )
+    with args.main_process_first(desc="functionals"):
+        extracted = {
+            split: extract_functionals(dataset, extractor, folder, settings, f"functionals of {split}")
+            for split, dataset in datasets.items()
+        }
+    args = dataclasses.replace(
+        args, dataloader_num_workers=0, dataloader_prefetch_factor=None, dataloader_persistent_workers=False
+    )
+    return extracted, args
+
+
+def build_model(settings: BaselineSettings, train_clips: MultiTaskDataset) -> ComParEForMultiTask:
+    """A new model, whose functionals are standardised by Train."""
+    functionals = train_clips.source.values
+    tasks: Any = with_balanced_weights(settings.tasks, train_clips.labels)
+    sizes = {"shared_sizes": settings.shared_sizes, "head_sizes": settings.head_sizes}
+    model = ComParEForMultiTask(ComParEConfig(tasks, functionals.shape[1], **sizes))
+    standardise_by(model, functionals)
+    return model
+
+
+def train(
+    model: ComParEForMultiTask,
+    extractor: ComParEFeatureExtractor,
+    datasets: Datasets,
+    args: MultiTaskTrainingArguments,
+    facts: CardFacts,
+    resume: str | None,
+) -> dict[str, dict[str, float]]:
+    """Trains the model, saves it, and only then scores it; returns the scores by split."""
+    card = ModelCardCallback(model.config, facts, CARD)
+    trainer = ComParETrainer(model, args, extractor, datasets["train"], datasets.get("validation"), callbacks=[card])
+    if trainer.is_world_process_zero():
+        batches = len(trainer.train_batch_sampler())
+        print(
+            f"{len(datasets['train']):,} Train clips in {batches:,} batches per epoch; {model.num_parameters():,} "
+            "parameters learn."
+        )
+    trainer.train(resume_from_checkpoint=resume)
+    trainer.save_state()
+    if trainer.is_world_process_zero():
+        save_model(model, extractor, args)
+    return score_splits(trainer, datasets)
+
+
+if __name__ == "__main__":
+    run(main, go_on=GO_ON)
