@@ -14,6 +14,7 @@ from paravox.modeling.errors import ConfigError, TrainingError
 from paravox.modeling.tasks import Task, parse_tasks
 
 from .clip_pass import PassSettings, Step, in_row_order, own_generator, run_batches
+from .clip_sources import PooledStates
 from .data_collator import MultiTaskCollator
 from .gathering import gather_batch
 from .multi_task_arguments import MultiTaskTrainingArguments
@@ -148,14 +149,16 @@ class MultiTaskTrainer(PublishingTrainer):
 
     def _dataloader(self, dataset: MultiTaskDataset, batch_sampler: torch.utils.data.Sampler) -> DataLoader:
         args = self.args
+        # Vectors lie in memory: processes that read them would only cost the time of their start.
+        workers = 0 if isinstance(dataset.source, PooledStates) else args.dataloader_num_workers
         loader = DataLoader(
             dataset,
             batch_sampler=batch_sampler,
             collate_fn=MultiTaskCollator(dataset.source, self.processing_class),
-            num_workers=args.dataloader_num_workers,
+            num_workers=workers,
             pin_memory=args.dataloader_pin_memory and args.device.type != "cpu",
-            persistent_workers=args.dataloader_persistent_workers,
-            prefetch_factor=args.dataloader_prefetch_factor,
+            persistent_workers=args.dataloader_persistent_workers and workers > 0,
+            prefetch_factor=args.dataloader_prefetch_factor if workers else None,
             generator=own_generator(),
         )
         return self.accelerator.prepare(loader)
