@@ -12,6 +12,7 @@ COMMANDS = {
     "repeat": ("burst2vec.repeat", "train one YAML file with several seeds and compare the runs, with intervals"),
     "table_2": ("burst2vec.table_2", "train the models of a suite and make the paper's Table 2 from them"),
     "score": ("burst2vec.score", "score one or several saved models on a corpus"),
+    "audit": ("burst2vec.audit", "measure what the representations of saved models leak"),
     "ensemble": ("burst2vec.ensemble", "combine several saved models into one"),
     "predict": ("burst2vec.predict", "predict emotion, age and origin of recordings"),
     "export": ("export", "export a saved model to ONNX, which runs without PyTorch"),
