@@ -6,13 +6,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from paravox.evaluation.bias_measures import LEAK, NO_ADVERSARIAL
-from paravox.evaluation.figure_style import BLACK, BLUE, GREY, ORANGE, save_figure
+from paravox.evaluation.bias_measures import AUXILIARY, LEAK, NO_ADVERSARIAL
+from paravox.evaluation.figure_style import BLACK, BLUE, GREEN, GREY, ORANGE, save_figure
 
 # Each variant has its own marker too, for prints in black and white.
 STYLES = {
     "adversarial_encoder": ("adversarial, scope encoder", BLUE, "o"),
     "adversarial_extractor": ("adversarial, scope extractor", ORANGE, "s"),
+    AUXILIARY: ("auxiliary, no reversal", GREEN, "D"),
     NO_ADVERSARIAL: ("-Adv", GREY, "^"),
 }
 PANELS = {
@@ -51,7 +52,7 @@ def plot_bias_study(results: dict, path: Path) -> list[Path]:
     note = "unbiased Test, one seed"
     if seeds > 1:
         note = f"unbiased Test: mean over {seeds} seeds, bars: standard error over the seeds"
-    _add_legend(left, grid[0, 0], 3, note)
+    _add_legend(left, grid[0, 0], 4, note)
     _add_legend(right, axes, 2, "mean over runs; the shaded area is their range")
     return save_figure(figure, path)
 
@@ -62,7 +63,9 @@ def _plot_measure(axes: Axes, means: list[dict], name: str) -> None:
     gap = 0.012 * max(1e-9, max(biases) - min(biases)) if len(biases) > 1 else 0.012
     for position, (variant, (label, color, marker)) in enumerate(STYLES.items()):
         line = [entry[name] for entry in means if entry["variant"] == variant]
-        places = np.array(biases) + (position - 1) * gap
+        if not line:  # in results of an earlier version
+            continue
+        places = np.array(biases) + (position - 1.5) * gap
         errors = [np.nan if point["standard_error"] is None else point["standard_error"] for point in line]
         style = {"color": color, "marker": marker, "markersize": 5, "linewidth": 1.4, "capsize": 2.5, "label": label}
         axes.errorbar(places, [point["mean"] for point in line], errors, **style)
@@ -74,7 +77,7 @@ def _plot_measure(axes: Axes, means: list[dict], name: str) -> None:
 
 
 def _plot_discriminator(axes: Axes, curves: list[dict]) -> None:
-    """Plots the accuracy by training step: for each corpus and scope, the mean over the runs and their range."""
+    """Plots the accuracy by training step: for each corpus and variant, the mean over the runs and their range."""
     for corpus, (where, line_style) in CORPORA.items():
         for variant, (label, color, _) in STYLES.items():
             group = [curve for curve in curves if (curve["corpus"], curve["variant"]) == (corpus, variant)]

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from paravox.corpora.synthetic import BIASED_AGE
 from paravox.evaluation.finished_run import FinishedRun
 from paravox.modeling.errors import CheckpointError
 
 NO_ADVERSARIAL = "no_adversarial"
+AUXILIARY = "auxiliary"
 SCORES = ("emotion_ccc", "age_mae", "country_uar")
 LEAK = "age_country_leak"
 MEASURES = (*SCORES, LEAK)
@@ -69,22 +72,32 @@ def measure_run(run: FinishedRun) -> dict[str, float]:
     return {name: round(scores[name], 4) for name in SCORES} | {LEAK: round(leak, 4)}
 
 
-def mean_with_error(values: Sequence[float]) -> dict[str, float | None]:
-    """The mean and its standard error, which is None for a single value."""
-    error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-    return {"mean": round(float(np.mean(values)), 4), "standard_error": None if error is None else round(error, 4)}
+def mean_with_error(values: Sequence[float]) -> dict[str, Any]:
+    """The mean of independent values, its standard error, and its 95 % interval by Student's t.
+
+    Returns:
+        `dict`: `mean`, `standard_error` and `interval`; the last two are None for a single value.
+    """
+    mean = round(float(np.mean(values)), 4)
+    if len(values) < 2:
+        return {"mean": mean, "standard_error": None, "interval": None}
+    error = float(stats.sem(values))
+    reach = stats.t.ppf(0.975, len(values) - 1) * error
+    interval = [round(float(np.mean(values) + sign * reach), 4) for sign in (-1, 1)]
+    return {"mean": mean, "standard_error": round(error, 4), "interval": interval}
 
 
 def read_discriminator(run: FinishedRun) -> dict:
     """How often the discriminator was right during a finished run of train.py.
 
     The log's `discriminator_accuracy/<task>` is the mean over the batches of a task since the previous entry, in
-    training mode, against a shared extractor that learns to fool the discriminator. The unweighted mean over the tasks
-    is 1 / tasks for a guess that does not look at the clip, however many batches a task has. Entries that lack a task
-    are left out. The steps of a heads-first stage come first, and those of the next stage count on.
+    training mode, against a shared extractor that learns to fool the discriminator, or to help it in a run without
+    gradient reversal. The unweighted mean over the tasks is 1 / tasks for a guess that does not look at the clip,
+    however many batches a task has. Entries that lack a task are left out. The steps of a heads-first stage come first,
+    and those of the next stage count on.
 
     Args:
-        run ([`FinishedRun`]): an adversarial one.
+        run ([`FinishedRun`]): one with a discriminator.
 
     Returns:
         `dict`: `variant`, `chance`, and the lists `steps` and `accuracy`, shortened by [`thin`].
@@ -107,8 +120,9 @@ def read_discriminator(run: FinishedRun) -> dict:
             "run, or train with larger logging_steps, so that each entry has batches of every task"
         )
     steps, accuracy = thin(steps, accuracy)
+    config = run.config
     return {
-        "variant": f"adversarial_{run.config.adversarial_scope}",
+        "variant": f"adversarial_{config.adversarial_scope}" if config.gradient_reversal else AUXILIARY,
         "chance": round(1 / len(keys), 4),
         "steps": steps,
         "accuracy": accuracy,
@@ -134,23 +148,30 @@ def summarise_bias_study(runs: list[dict], curves: list[dict], variants: Sequenc
     Args:
         runs (list of `dict`): `bias`, `seed`, `variant`, and `test` with one value for each of [`MEASURES`].
         curves (list of `dict`): what [`read_discriminator`] returns, and `corpus`.
-        variants (sequence of `str`): in the order of the tables; the others are compared with `"no_adversarial"`.
+        variants (sequence of `str`): in the order of the tables.
 
     Returns:
-        `dict`: `means` and `differences_to_no_adversarial` by bias and variant, each value with its standard error over
-        the seeds; `discriminator_last_quarter`; and `discriminator`, the curves.
+        `dict`: `means`, `differences_to_no_adversarial` and `differences_to_auxiliary` by bias and variant, each value
+        as in [`mean_with_error`] over the seeds; `discriminator_last_quarter`; and `discriminator`, the curves. The
+        last differences tell the effect of the reversal from that of the additional supervision.
     """
     values = {(run["bias"], run["variant"], run["seed"]): run["test"] for run in runs}
     seeds = list(dict.fromkeys(run["seed"] for run in runs))
-    means, differences = [], []
-    for bias, variant in product(dict.fromkeys(run["bias"] for run in runs), variants):
-        about = {"bias": bias, "variant": variant}
+    biases = list(dict.fromkeys(run["bias"] for run in runs))
+    means = []
+    for bias, variant in product(biases, variants):
         tests = [values[bias, variant, seed] for seed in seeds]
-        means.append(about | {name: mean_with_error([test[name] for test in tests]) for name in MEASURES})
-        if variant != NO_ADVERSARIAL:
-            pairs = list(zip(tests, [values[bias, NO_ADVERSARIAL, seed] for seed in seeds], strict=True))
-            paired = {name: mean_with_error([test[name] - base[name] for test, base in pairs]) for name in MEASURES}
-            differences.append(about | paired)
+        entry = {name: mean_with_error([test[name] for test in tests]) for name in MEASURES}
+        means.append({"bias": bias, "variant": variant, **entry})
+
+    def differences(base: str, compared: Sequence[str]) -> list[dict]:
+        found = []
+        for bias, variant in product(biases, compared):
+            pairs = [(values[bias, variant, seed], values[bias, base, seed]) for seed in seeds]
+            entry = {name: mean_with_error([test[name] - other[name] for test, other in pairs]) for name in MEASURES}
+            found.append({"bias": bias, "variant": variant, **entry})
+        return found
+
     groups: dict[tuple[str, str, float], list[float]] = {}
     for curve in curves:
         groups.setdefault((curve["corpus"], curve["variant"], curve["chance"]), []).append(last_quarter(curve))
@@ -158,9 +179,97 @@ def summarise_bias_study(runs: list[dict], curves: list[dict], variants: Sequenc
         {"corpus": corpus, "variant": variant, "chance": chance, "runs": len(ends), **mean_with_error(ends)}
         for (corpus, variant, chance), ends in groups.items()
     ]
+    reversed_ones = [variant for variant in variants if variant not in (NO_ADVERSARIAL, AUXILIARY)]
+    others = [variant for variant in variants if variant != NO_ADVERSARIAL]
     return {
         "means": means,
-        "differences_to_no_adversarial": differences,
+        "differences_to_no_adversarial": differences(NO_ADVERSARIAL, others),
+        "differences_to_auxiliary": differences(AUXILIARY, reversed_ones) if AUXILIARY in variants else [],
         "discriminator_last_quarter": ends,
         "discriminator": curves,
     }
+
+
+def summarise_leakage(audits: list[dict]) -> dict:
+    """The mean leakage matrix of each variant over the seeds, and its differences to -Adv, paired by seed.
+
+    Args:
+        audits (list of `dict`): `variant`, `seed`, `leakage`, a `dict` of scores by representation, target and metric,
+            and `chance`, a `dict` of scores by target and metric.
+
+    Returns:
+        `dict`: `means` and `differences_to_no_adversarial`, by variant, representation, target and metric, each value
+        as in [`mean_with_error`]; and `chance`, the mean by target and metric.
+    """
+    by_run = {(audit["variant"], audit["seed"]): audit["leakage"] for audit in audits}
+    seeds = list(dict.fromkeys(audit["seed"] for audit in audits))
+    variants = list(dict.fromkeys(audit["variant"] for audit in audits))
+
+    def over_seeds(variant: str, base: str | None) -> dict:
+        pairs = [(by_run[variant, seed], by_run[base, seed] if base else None) for seed in seeds]
+        return {
+            representation: {
+                target: {
+                    metric: mean_with_error(
+                        [
+                            own[representation][target][metric]
+                            - (other[representation][target][metric] if other else 0.0)
+                            for own, other in pairs
+                        ]
+                    )
+                    for metric in scores
+                }
+                for target, scores in targets.items()
+            }
+            for representation, targets in pairs[0][0].items()
+        }
+
+    return {
+        "means": {variant: over_seeds(variant, None) for variant in variants},
+        "differences_to_no_adversarial": {
+            variant: over_seeds(variant, NO_ADVERSARIAL) for variant in variants if variant != NO_ADVERSARIAL
+        },
+        "chance": {
+            target: {
+                metric: round(float(np.mean([audit["chance"][target][metric] for audit in audits])), 4)
+                for metric in scores
+            }
+            for target, scores in audits[0]["chance"].items()
+        },
+    }
+
+
+def statements(results: dict) -> list[str]:
+    """What the differences of the study show, one sentence for each variant and what it is compared with.
+
+    Args:
+        results (`dict`): from [`summarise_bias_study`].
+
+    Returns:
+        list of `str`: how many of the differences have a 95 % interval that does not include 0, and which.
+    """
+    found = []
+    for base, title in ((NO_ADVERSARIAL, "-Adv"), (AUXILIARY, AUXILIARY)):
+        entries = results[f"differences_to_{base}"]
+        for variant in dict.fromkeys(entry["variant"] for entry in entries):
+            values = [
+                (name, entry["bias"], entry[name])
+                for entry in entries
+                if entry["variant"] == variant
+                for name in MEASURES
+            ]
+            if any(value["interval"] is None for *_, value in values):
+                found.append(f"{variant} minus {title}: a single seed gives no interval.")
+                continue
+            outside = [
+                f"{name} at bias {bias:g} ({value['mean']:+.3f}, {value['interval'][0]:+.3f} to "
+                f"{value['interval'][1]:+.3f})"
+                for name, bias, value in values
+                if not value["interval"][0] <= 0 <= value["interval"][1]
+            ]
+            which = f": {', '.join(outside)}" if outside else ""
+            found.append(
+                f"{variant} minus {title}: the 95 % intervals of {len(values) - len(outside)} of {len(values)} "
+                f"differences include 0, and {len(outside)} do not{which}."
+            )
+    return [*found, "Without any effect, about one interval in 20 would not include 0."]

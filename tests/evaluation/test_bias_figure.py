@@ -14,6 +14,7 @@ MEASURES = ("emotion_ccc", "age_mae", "country_uar", "age_country_leak")
 LABELS = {
     "adversarial_encoder": "adversarial, scope encoder",
     "adversarial_extractor": "adversarial, scope extractor",
+    "auxiliary": "auxiliary, no reversal",
     "no_adversarial": "-Adv",
 }
 
@@ -59,7 +60,7 @@ def test_every_measure_is_plotted_by_bias(results, figure):
             _, with_error = bars.get_segments()
             mean = entries[1][name]["mean"]
             assert with_error[:, 1].tolist() == [mean - 0.25, mean + 0.25]
-        assert len(axes.containers) == 3
+        assert len(axes.containers) == 4
     assert [axes.get_title() for axes in figure.axes[:4]] == ["Emotion", "Age", "Country", "Leak of country into age"]
 
 

@@ -18,10 +18,13 @@ from paravox.evaluation.bias_measures import (
     mean_with_error,
     measure_run,
     read_discriminator,
+    statements,
     summarise_bias_study,
+    summarise_leakage,
     thin,
 )
 from paravox.evaluation.finished_run import FinishedRun
+from paravox.modeling.configuration_burst2vec import Burst2VecConfig
 from paravox.modeling.errors import CheckpointError
 
 
@@ -64,8 +67,11 @@ def test_leak_is_zero_where_the_true_age_explains_all_of_the_prediction(people):
 
 
 def test_standard_error():
-    assert mean_with_error([1.0, 2.0, 6.0]) == {"mean": 3.0, "standard_error": round(np.sqrt(7 / 3), 4)}
-    assert mean_with_error([0.25]) == {"mean": 0.25, "standard_error": None}
+    found = mean_with_error([1.0, 2.0, 6.0])
+    test = stats.ttest_1samp([1.0, 2.0, 6.0], 0).confidence_interval(0.95)
+    assert found["mean"] == 3.0 and found["standard_error"] == round(np.sqrt(7 / 3), 4)
+    assert found["interval"] == pytest.approx([test.low, test.high], abs=1e-4)
+    assert mean_with_error([0.25]) == {"mean": 0.25, "standard_error": None, "interval": None}
 
 
 def test_thinned_curves_keep_their_mean_and_their_ends():
@@ -119,6 +125,12 @@ def test_the_discriminator_of_a_run_with_a_heads_first_stage(tmp_path):
     folder = little_runs.write_run(tmp_path / "run", 3.0, log=discriminator_log([0.5]))
     curve = read_discriminator(FinishedRun(folder))
     assert curve == {"variant": "adversarial_encoder", "chance": 0.3333, "steps": [20], "accuracy": [0.6]}
+    config = Burst2VecConfig.from_pretrained(folder / "model")
+    config.gradient_reversal = False
+    config.save_pretrained(tmp_path / "auxiliary" / "model")
+    for file in ("results.json", "trainer_state.json"):
+        (tmp_path / "auxiliary" / file).write_bytes((folder / file).read_bytes())
+    assert read_discriminator(FinishedRun(tmp_path / "auxiliary")) == curve | {"variant": "auxiliary"}
     (folder / "frozen_head").mkdir()
     little_runs.write_stage(folder / "frozen_head", 3.0, log=discriminator_log([0.2, 0.4]), global_step=50)
     curve = read_discriminator(FinishedRun(folder))
@@ -135,13 +147,13 @@ def test_a_run_without_a_discriminator_is_named(tmp_path):
 
 @pytest.fixture
 def summary():
-    """The summary of random numbers for two biases, three seeds and two variants, and a table of these numbers."""
+    """The summary of random numbers for two biases, three seeds and three variants, and a table of these numbers."""
     generator = np.random.default_rng(0)
     runs = [
         {"bias": bias, "seed": seed, "variant": variant, "test": dict(zip(MEASURES, generator.random(4), strict=True))}
         for seed in (1, 2, 3)
         for bias in (0.0, 0.9)
-        for variant in ("no_adversarial", "adversarial_encoder")
+        for variant in ("no_adversarial", "auxiliary", "adversarial_encoder")
     ]
     curves = [
         {
@@ -158,14 +170,14 @@ def summary():
         )
     ]
     table = pd.DataFrame([{**run, **run["test"]} for run in runs])
-    return summarise_bias_study(runs, curves, ["adversarial_encoder", "no_adversarial"]), table, curves
+    return summarise_bias_study(runs, curves, ["adversarial_encoder", "auxiliary", "no_adversarial"]), table, curves
 
 
 def test_means_and_errors_are_those_of_pandas(summary):
     results, table, _ = summary
     groups = table.groupby(["bias", "variant"])[list(MEASURES)]
     mean, error = groups.mean(), groups.sem()
-    assert len(results["means"]) == 4
+    assert len(results["means"]) == 6
     for entry in results["means"]:
         for name in MEASURES:
             key = entry["bias"], entry["variant"]
@@ -175,13 +187,65 @@ def test_means_and_errors_are_those_of_pandas(summary):
 
 def test_differences_are_adversarial_minus_the_same_seed_without(summary):
     results, table, _ = summary
-    assert [entry["variant"] for entry in results["differences_to_no_adversarial"]] == ["adversarial_encoder"] * 2
-    for entry in results["differences_to_no_adversarial"]:
-        for name in MEASURES:
-            pivot = table[table["bias"] == entry["bias"]].pivot(index="seed", columns="variant", values=name)
-            difference = pivot["adversarial_encoder"] - pivot["no_adversarial"]
-            assert entry[name]["mean"] == pytest.approx(difference.mean(), abs=6e-5)
-            assert entry[name]["standard_error"] == pytest.approx(difference.sem(), abs=6e-5)
+    for base, compared in (
+        ("no_adversarial", ["adversarial_encoder", "auxiliary"]),
+        ("auxiliary", ["adversarial_encoder"]),
+    ):
+        entries = results[f"differences_to_{base}"]
+        assert [entry["variant"] for entry in entries] == compared * 2
+        for entry in entries:
+            for name in MEASURES:
+                pivot = table[table["bias"] == entry["bias"]].pivot(index="seed", columns="variant", values=name)
+                difference = pivot[entry["variant"]] - pivot[base]
+                low, high = stats.t.interval(0.95, 2, difference.mean(), difference.sem())
+                assert entry[name]["mean"] == pytest.approx(difference.mean(), abs=6e-5)
+                assert entry[name]["standard_error"] == pytest.approx(difference.sem(), abs=6e-5)
+                assert entry[name]["interval"] == pytest.approx([low, high], abs=6e-5)
+
+
+def test_statements_count_the_intervals_that_include_zero():
+    def entry(variant, bias, **intervals):
+        values = {name: {"mean": 0.5, "standard_error": 1, "interval": intervals.get(name)} for name in MEASURES}
+        return {"variant": variant, "bias": bias, **values}
+
+    within = dict.fromkeys(MEASURES, [-0.1, 0.9])
+    results = {
+        "differences_to_no_adversarial": [
+            entry("auxiliary", 0, **within),
+            entry("auxiliary", 0.9, **within | {"age_mae": [0.1, 0.9], "country_uar": [-0.9, -0.2]}),
+            entry("adversarial_encoder", 0, **within),
+        ],
+        "differences_to_auxiliary": [entry("adversarial_encoder", 0)],
+    }
+    assert statements(results) == [
+        "auxiliary minus -Adv: the 95 % intervals of 6 of 8 differences include 0, and 2 do not: "
+        "age_mae at bias 0.9 (+0.500, +0.100 to +0.900), country_uar at bias 0.9 (+0.500, -0.900 to -0.200).",
+        "adversarial_encoder minus -Adv: the 95 % intervals of 4 of 4 differences include 0, and 0 do not.",
+        "adversarial_encoder minus auxiliary: a single seed gives no interval.",
+        "Without any effect, about one interval in 20 would not include 0.",
+    ]
+
+
+def test_the_leakage_of_variants_is_paired_by_seed():
+    generator = np.random.default_rng(0)
+    variants, seeds = ("adversarial_encoder", "no_adversarial"), (1, 2, 3)
+    values = {(variant, seed): generator.random(2) for seed in seeds for variant in variants}
+    audits = [
+        {"variant": variant, "seed": seed}
+        | {"leakage": {"shared": {"age": {"mae": row[0], "r2": row[1]}}}, "chance": {"age": {"mae": float(seed)}}}
+        for (variant, seed), row in values.items()
+    ]
+    found = summarise_leakage(audits)
+    for position, metric in enumerate(("mae", "r2")):
+        own, base = ([values[variant, seed][position] for seed in seeds] for variant in variants)
+        mean = found["means"]["adversarial_encoder"]["shared"]["age"][metric]
+        change = found["differences_to_no_adversarial"]["adversarial_encoder"]["shared"]["age"][metric]
+        assert mean["mean"] == pytest.approx(np.mean(own), abs=6e-5)
+        assert mean["standard_error"] == pytest.approx(stats.sem(own), abs=6e-5)
+        test = stats.ttest_rel(own, base).confidence_interval(0.95)
+        assert change["interval"] == pytest.approx([test.low, test.high], abs=6e-5)
+    assert list(found["differences_to_no_adversarial"]) == ["adversarial_encoder"]
+    assert found["chance"] == {"age": {"mae": 2.0}}
 
 
 def test_last_quarters_are_grouped_by_corpus_and_variant(summary):
