@@ -45,8 +45,9 @@ def reliability(predicted: np.ndarray, observed: np.ndarray, bins: int = BINS) -
     bin_of_value = np.searchsorted(inner_edges, predicted)
     counts = np.bincount(bin_of_value, minlength=bins)
     with np.errstate(invalid="ignore"):
-        means = [np.bincount(bin_of_value, weights=values, minlength=bins) / counts for values in (predicted, observed)]
-    return Reliability(*means, counts)
+        mean_predicted = np.bincount(bin_of_value, weights=predicted, minlength=bins) / counts
+        mean_observed = np.bincount(bin_of_value, weights=observed, minlength=bins) / counts
+    return Reliability(mean_predicted, mean_observed, counts)
 
 
 def class_reliability(probabilities: np.ndarray, labels: np.ndarray) -> Reliability:

@@ -102,11 +102,11 @@ def ccc_by_label(task: Task, predictions: np.ndarray, labels: np.ndarray, speake
     known = fully_known(labels)
     # A task of one label has that label's CCC as its score.
     single = [Task(f"label{position}", "intensities", labels=(label,)) for position, label in enumerate(task.labels)]
-    parts = [
+    columns, references = (
         {part.name: np.where(known[:, None], values, np.nan)[:, [position]] for position, part in enumerate(single)}
         for values in (predictions, labels)
-    ]
-    scores = scores_with_intervals(single, *parts, speakers)
+    )
+    scores = scores_with_intervals(single, columns, references, speakers)
     return {label: scores[f"{part.name}_ccc"] for part, label in zip(single, task.labels, strict=True)}
 
 

@@ -66,16 +66,17 @@ class HtmlTable:
     Columns whose cells all start with a number are aligned to the right.
 
     Args:
-        columns (list of `str`): the headers.
-        rows (list of list): one cell per column; the first cell of a row is its header. A `str` is a plain cell.
+        columns (sequence of `str`): the headers.
+        rows (sequence of sequences): one cell per column; the first cell of a row is its header. A `str` is a
+            plain cell.
         caption (`str`, *optional*): shown above the table.
 
     Raises:
         ValueError: if a row does not have one cell per column.
     """
 
-    columns: list[str]
-    rows: list[list[str | Cell | HtmlAudio]]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | Cell | HtmlAudio]]
     caption: str = ""
     kind: ClassVar[str] = "table"
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from paravox.evaluation.calibration import Reliability
 from paravox.evaluation.figure_style import BLUE, ORANGE, VERMILION
@@ -70,6 +71,8 @@ def plot_intervals(scores: dict[str, Score], xlabel: str, overall: Score | None 
     axes.set_yticks(range(len(scores)), [_shown(name) for name in scores], fontsize=9)
     axes.set_ylim(len(scores) - 0.4, -0.6)
     axes.set_xlabel(xlabel)
+    # Long numbers of nearly equal scores would run into each other.
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="x", alpha=0.3)
     if overall is not None:
         figure.legend(loc="outside upper right", frameon=False, fontsize=9)

@@ -276,7 +276,7 @@ def _group_parts(scored: ScoredSplit, overall: dict[str, Score]) -> list[Part]:
 
 def _group_table(title: str, groups: list[Group], scored: ScoredSplit, overall: dict[str, Score]) -> HtmlTable:
     names = [name for name in overall if any(name in group.scores for group in groups)]
-    rows = [
+    rows: list[list[str | Cell]] = [
         [
             group.name,
             f"{group.clips:,}",
@@ -342,9 +342,8 @@ def _in_words(task: Task, prediction: np.ndarray, label: np.ndarray) -> tuple[st
         unit = f" {task.unit}" if task.unit else ""
         return f"{prediction:.1f}{unit}", f"{label:.1f}{unit}"
     if task.kind == "classes":
-        return tuple(
-            f"{task.labels[index]} ({prediction[index]:.2f})" for index in (int(prediction.argmax()), int(label))
-        )
+        guess, true = (f"{task.labels[index]} ({prediction[index]:.2f})" for index in (prediction.argmax(), int(label)))
+        return guess, true
     return _strongest(task, prediction), _strongest(task, label)
 
 
