@@ -96,7 +96,8 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
             field: [(name, extractor) for name, extractor in members if extractor.model_input_names[0] == input_name]
             for field, input_name in _INPUT_NAMES.items()
         }
-        return cls(**{field: _join(some) for field, some in alike.items() if some})
+        given: dict[str, Any] = {field: _join(some) for field, some in alike.items() if some}
+        return cls(**given)
 
     @property
     def _given(self) -> dict[str, MemberExtractor]:

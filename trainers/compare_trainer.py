@@ -3,6 +3,8 @@
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
+from transformers.trainer_utils import EvalLoopOutput
 
 from paravox.modeling.errors import ConfigError
 
@@ -44,8 +46,18 @@ class ComParETrainer(MultiTaskTrainer):
             )
         return self.optimizer
 
-    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        losses = [output.metrics.get(f"{metric_key_prefix}_{task}_loss") for task in self.tasks]
-        output.metrics[f"{metric_key_prefix}_loss"] = sum(loss for loss in losses if loss is not None)
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        metrics: Any = output.metrics
+        # A split without labels, such as Test of ExVo, has no losses.
+        losses = [metrics[name] for task in self.tasks if (name := f"{metric_key_prefix}_{task}_loss") in metrics]
+        if losses:
+            metrics[f"{metric_key_prefix}_loss"] = sum(losses)
         return output

@@ -79,7 +79,7 @@ def extract_functionals(
     folder = states_folder(Path(cache_dir), (str(part).encode() for part in identity))
     file = folder.with_name(f"functionals-{folder.name}.npy")
     if not file.is_file():
-        clips = dataset.with_source(recordings.select(rows))
+        clips = dataset.with_source(recordings.select(rows.tolist()))
         collate = MultiTaskCollator(clips.source, feature_extractor)
         batches = pass_over_clips(nn.Identity(), clips, collate, _unchanged, settings or PassSettings(), title)
         with written_aside(file) as part:

@@ -37,13 +37,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
         },
     )
     length_buckets: bool = field(
-        default=True, metadata={"help": "Put clips of about one length into a batch, so that there is little padding."}
+        default=True, metadata={"help": "Put clips of about one length into a batch, for little padding."}
     )
     max_batch_seconds: float | None = field(
         default=None,
-        metadata={
-            "help": "The most seconds of audio in a batch, per process and with padding. This limits the memory needed."
-        },
+        metadata={"help": "The most seconds of audio in a batch of a process, with padding. It limits the memory."},
     )
     encoder_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the encoder; by default that of the other layers."}
@@ -64,10 +62,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
     )
     early_stopping_threshold: float = field(
         default=0.0,
-        metadata={
-            "help": "By how much metric_for_best_model must be better than when it last was, for the patience to start "
-            "anew. By default any gain counts."
-        },
+        metadata={"help": "The gain of metric_for_best_model with which the patience starts anew."},
     )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Not used: the collator chooses what a model needs."}

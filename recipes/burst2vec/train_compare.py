@@ -158,10 +158,11 @@ def extract_once(
 
 def build_model(settings: BaselineSettings, train_clips: MultiTaskDataset) -> ComParEForMultiTask:
     """A new model, whose functionals are standardised by Train."""
-    functionals = train_clips.source.values
+    source: Any = train_clips.source
+    functionals = source.values
     tasks: Any = with_balanced_weights(settings.tasks, train_clips.labels)
-    sizes = {"shared_sizes": settings.shared_sizes, "head_sizes": settings.head_sizes}
-    model = ComParEForMultiTask(ComParEConfig(tasks, functionals.shape[1], **sizes))
+    config = ComParEConfig(tasks, functionals.shape[1], settings.shared_sizes, settings.head_sizes)
+    model = ComParEForMultiTask(config)
     standardise_by(model, functionals)
     return model
 

@@ -87,4 +87,5 @@ def test_every_row_is_trained_as_table_3_says(name):
 
 def test_every_yaml_of_the_paper_is_in_the_table():
     exvo = {path.stem for path in CONFIGS.glob("*.yaml") if yaml.safe_load(path.read_text()).get("corpus") == "exvo"}
-    assert exvo == set(TABLE_2)
+    # The challenge's baseline has the organisers' settings, which are tested with its program.
+    assert exvo == {*TABLE_2, "compare_exvo"}
