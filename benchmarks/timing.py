@@ -1,8 +1,6 @@
 """What every benchmark shares: timing two things side by side, and the file of results."""
 
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -10,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from paravox.runs.machine import machine_name
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -29,18 +29,7 @@ def side_by_side(ours: Callable[[], Any], alternative: Callable[[], Any], repeat
 def record(row: str, values: dict[str, Any], path: Path = RESULTS) -> None:
     """Writes one row into the results file and prints it. Other rows stay, each with the machine that measured it."""
     results = json.loads(path.read_text()) if path.is_file() else {"rows": {}}
-    results["machine"] = machine()
+    results["machine"] = f"{machine_name()}, {torch.get_num_threads()} threads"
     results["rows"][row] = values | {"machine": results["machine"]}
     path.write_text(json.dumps({"machine": results["machine"], "rows": results["rows"]}, indent=2) + "\n")
     print(f"{row}: {json.dumps(values)}")
-
-
-def machine() -> str:
-    processor = platform.processor() or platform.machine()
-    cpu_info = Path("/proc/cpuinfo")
-    if cpu_info.is_file():
-        names = [
-            line.split(":")[1].strip() for line in cpu_info.read_text().splitlines() if line.startswith("model name")
-        ]
-        processor = names[0] if names else processor
-    return f"{processor}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads"

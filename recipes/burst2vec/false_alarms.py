@@ -14,8 +14,6 @@ written beside it as .png and .svg. The program needs no corpus, and takes five 
 
 import argparse
 import json
-import os
-import platform
 import shlex
 import sys
 import time
@@ -28,6 +26,7 @@ from rich.table import Table
 from paravox.evaluation.false_alarms import TESTS, Setting, Size, measure_false_alarms
 from paravox.evaluation.false_alarms_figure import plot_false_alarms
 from paravox.modeling.errors import ConfigError
+from paravox.runs.machine import machine_name
 from paravox.runs.program import run
 from paravox.runs.training_runs import without_paths
 from paravox.trainers.files import write_text
@@ -47,7 +46,7 @@ def main(argv: list[str] | None = None) -> dict:
         "seed": arguments.seed,
         "rates": rates,
         "seconds": round(time.perf_counter() - start),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine_name(),
         "command": shlex.join(["python", "recipes/burst2vec/false_alarms.py", *command]),
     }
     write_text(arguments.output, json.dumps(results, indent=1) + "\n")

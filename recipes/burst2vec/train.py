@@ -29,6 +29,7 @@ from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtrac
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.opening import open_checkpoint
 from paravox.modeling.tasks import Task, parse_tasks
+from paravox.runs.machine import machine_name
 from paravox.runs.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts
 from paravox.runs.output_folder import claim_output_folder, find_checkpoint
 from paravox.runs.program import run
@@ -168,6 +169,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         else:
             results |= results[HEADS_FOLDER]
         results["seconds"] = round(time.time() - started)
+        results["machine"] = machine_name(args.device)
         if args.process_index == 0:
             finish(model, extractor, args, facts, results, run_settings.output)
     return results

@@ -23,6 +23,7 @@ from paravox.corpora.class_weights import with_balanced_weights, without_balance
 from paravox.modeling.configuration_compare import ComParEConfig, parse_baseline_tasks
 from paravox.modeling.feature_extraction_compare import ComParEFeatureExtractor, open_smile
 from paravox.modeling.modeling_compare import ComParEForMultiTask
+from paravox.runs.machine import machine_name
 from paravox.runs.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts
 from paravox.runs.output_folder import claim_output_folder, find_checkpoint
 from paravox.runs.program import run
@@ -101,6 +102,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         results: dict[str, Any] = {"constant": score_constant(tasks, datasets), "seed": args.seed}
         results |= train(model, extractor, datasets, args, facts, resume)
         results["seconds"] = round(time.time() - started)
+        results["machine"] = machine_name(args.device)
         if args.process_index == 0:
             facts.scores = {
                 "constant prediction": results["constant"],
