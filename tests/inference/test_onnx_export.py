@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from paravox.inference import onnx_export
+from paravox.modeling.configuration_compare import ComParEConfig
 from paravox.modeling.errors import ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.feature_extraction_compare import ComParEFeatureExtractor
+from paravox.modeling.modeling_compare import ComParEForMultiTask
 from paravox.modeling.tasks import parse_tasks
 
 # Padded, alone, of one length, and the shortest that the encoders take. The export itself uses an example of two clips.
@@ -138,3 +141,21 @@ def test_names_that_cannot_be_are_refused(make_model, tasks, tmp_path):
     tasks[0]["name"] = "attention_mask"
     with pytest.raises(ConfigError, match="task 'attention_mask' is named like an input.*: rename the task"):
         onnx_export.export_onnx(make_model(tasks=tasks), extractor, "model.onnx")
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_challenges_baseline_takes_functionals(tasks):
+    """Any number of clips, and functionals that are large and far from their mean."""
+    generator = torch.Generator().manual_seed(0)
+    model = ComParEForMultiTask(ComParEConfig(tasks=tasks)).eval()
+    model.standardisation.mean.copy_(100 * torch.randn(6373, generator=generator))
+    model.standardisation.scale.copy_(1000 * torch.rand(6373, generator=generator) + 1)
+    torch.nn.init.constant_(model.heads["age"][-1].bias, 29.0)
+    extractor = ComParEFeatureExtractor()
+    file = onnx_export.export_onnx(model, extractor, "model.onnx")
+    for clips in (1, 2, 7):
+        functionals = 1000 * torch.randn(clips, 6373, generator=generator)
+        with torch.no_grad():
+            expected = model(functionals=functionals).predictions
+        agree(run(file, {"functionals": functionals}), expected)
+    assert onnx_export.check_file(model, extractor, file) < onnx_export.TOLERANCE
