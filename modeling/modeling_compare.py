@@ -4,6 +4,7 @@ Sizes, losses and the weights of the tasks are those of the organisers' public p
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -134,11 +135,12 @@ class ComParEForMultiTask(StrictlyLoadedModel):
                 f"this model takes {self.config.functionals} functionals per clip, found {found}: use the feature "
                 "extractor saved beside it"
             )
-        standardised = self.standardisation(functionals)
-        shared = self.shared_layers(standardised.to(self.shared_layers[0].weight.dtype))
-        if labels is not None and gather is not None:
-            shared, labels = gather(shared), {name: gather(values) for name, values in labels.items()}
-        logits = {name: head(shared.to(head[0].weight.dtype)) for name, head in self.heads.items()}
+        with self._without_autocast():
+            standardised = self.standardisation(functionals)
+            shared = self.shared_layers(standardised.to(self.shared_layers[0].weight.dtype))
+            if labels is not None and gather is not None:
+                shared, labels = gather(shared), {name: gather(values) for name, values in labels.items()}
+            logits = {name: head(shared.to(head[0].weight.dtype)) for name, head in self.heads.items()}
         output = ComParEOutput(
             predictions={name: _predict(task, logits[name]) for name, task in self.tasks.items()},
             logits=logits,
@@ -147,6 +149,11 @@ class ComParEForMultiTask(StrictlyLoadedModel):
         if labels is not None:
             self._add_loss(output, task, labels)
         return output
+
+    def _without_autocast(self) -> AbstractContextManager:
+        # The network is small, and bfloat16 would round its years to quarters.
+        device = self.device.type
+        return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
     def task_loss(self, task: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The weighted loss of a task, `(exp(-s) L + s) / 2`, of which the loss of a batch is the sum.

@@ -276,6 +276,16 @@ def test_half_precision_keeps_the_functionals_whole(saved_baseline, clip, dtype)
     assert model.heads["age"][0].weight.dtype == dtype and model.standardisation.mean.dtype == torch.float32
 
 
+def test_a_run_in_bfloat16_keeps_this_network_in_float32(make_baseline, functionals, labels):
+    model = make_baseline()
+    expected = model(functionals=functionals, labels=labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(functionals=functionals, labels=labels)
+    assert output.loss.item() == expected.loss.item()
+    for name in NAMES:
+        torch.testing.assert_close(output.logits[name], expected.logits[name], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("missing", ["standardisation.mean", "standardisation.scale", "heads.age.2.weight"])
 def test_an_incomplete_folder_is_refused(saved_baseline, missing):
     weights = load_file(saved_baseline / "model.safetensors")
