@@ -38,7 +38,7 @@ def plot_bias_study(results: dict, path: Path) -> list[Path]:
     Returns:
         list of `Path`: the files.
     """
-    figure = Figure(figsize=(11.0, 5.8), layout="constrained")
+    figure = Figure(figsize=(11.0, 6.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.45, 1], wspace=0.03)
     grid = left.subplots(2, 2)
     for axes, name in zip(grid.flat, PANELS, strict=True):
@@ -52,7 +52,7 @@ def plot_bias_study(results: dict, path: Path) -> list[Path]:
     note = "unbiased Test, one seed"
     if seeds > 1:
         note = f"unbiased Test: mean over {seeds} seeds, bars: standard error over the seeds"
-    _add_legend(left, grid[0, 0], 4, note)
+    _add_legend(left, grid[0, 0], 2, note)
     _add_legend(right, axes, 2, "mean over runs; the shaded area is their range")
     return save_figure(figure, path)
 

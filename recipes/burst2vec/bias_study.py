@@ -31,7 +31,7 @@ from pathlib import Path
 from paravox.corpora.registry import load_corpus
 from paravox.corpora.synthetic import write_synthetic_corpus
 from paravox.evaluation.audited_corpus import open_audited_corpus
-from paravox.evaluation.bias_figure import plot_bias_study
+from paravox.evaluation.bias_figure import STYLES, plot_bias_study
 from paravox.evaluation.bias_measures import (
     AUXILIARY,
     MEASURES,
@@ -217,7 +217,7 @@ def plot_audits(results: dict, path: Path) -> list[Path]:
     """Writes the leakage matrices as a heat map, one panel per variant; `path` is that of the results file."""
     leakage = results["leakage"]
     matrices = {
-        variant: {
+        STYLES[variant][0]: {
             representation: {
                 task["name"]: scores[task["name"]][MAIN_METRICS[task["kind"]]]["mean"] for task in FIGURE_TASKS
             }
