@@ -97,6 +97,24 @@ class Recordings:
         """The clips of some rows, in the given order."""
         return dataclasses.replace(self, clips=self.clips.select(rows))
 
+    def distinct(self) -> tuple[list[int], np.ndarray]:
+        """The rows of the different recordings, for a corpus that repeats some of them.
+
+        Returns:
+            The first row of each recording, in ascending order, and `(clips,)`: for each row, the position of its
+            recording in that list.
+        """
+        position_of: dict[Any, int] = {}
+        rows, positions = [], []
+        for row in range(len(self)):
+            source = self._source(row)
+            recording = (source.get("path"), source.get("bytes")) if isinstance(source, dict) else source
+            if recording not in position_of:
+                position_of[recording] = len(rows)
+                rows.append(row)
+            positions.append(position_of[recording])
+        return rows, np.array(positions)
+
     def check(self, row: int) -> str | None:
         """Decodes a clip and returns what is wrong with it, or `None` if nothing is."""
         try:

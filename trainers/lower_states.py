@@ -87,6 +87,10 @@ class LowerStates:
         pooled, seconds = (np.concatenate([getattr(part, name) for part in parts]) for name in ("pooled", "seconds"))
         return cls(files, np.concatenate(places), pooled, parts[0].layers, seconds)
 
+    def select(self, rows: np.ndarray) -> "Self":
+        """The clips of some rows, in the given order. A row may be given several times."""
+        return type(self)(self.files, self.places[rows], self.pooled[rows], self.layers, self.seconds[rows])
+
     def __len__(self) -> int:
         return len(self.places)
 
@@ -169,13 +173,15 @@ def encode_lower_layers(
             f"the upper layers of {model.encoder.model.config.model_type} cannot run without the lower ones: turn "
             "cache_lower_layers off"
         )
-    shared = recordings.with_shared_crops()
+    # A corpus that was oversampled has some recordings several times.
+    rows, positions = recordings.distinct()
+    shared = recordings.with_shared_crops().select(rows)
     folder = states_folder(Path(cache_dir), _states_identity(model, shared, lower, feature_extractor, settings.dtype))
     if not folder.is_dir():
-        check_room(Path(cache_dir), recordings.seconds.sum(), model.encoder.hidden_size, max_gigabytes)
+        check_room(Path(cache_dir), shared.seconds.sum(), model.encoder.hidden_size, max_gigabytes)
         clips = _encode_clips(model, dataset.with_source(shared), lower, feature_extractor, settings)
-        write_states(folder, clips, len(dataset), lower)
-    return dataset.with_source(LowerStates.open(folder, recordings.seconds))
+        write_states(folder, clips, len(shared), lower)
+    return dataset.with_source(LowerStates.open(folder, shared.seconds).select(positions))
 
 
 def _states_identity(

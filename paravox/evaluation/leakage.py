@@ -5,11 +5,11 @@ and the specific one of a task should not serve the other tasks. Here this is me
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from paravox.evaluation.audited_corpus import AuditedCorpus, AuditedSplit
 from paravox.evaluation.bootstrap import DRAWS, draw_speakers, interval
@@ -20,7 +20,9 @@ from paravox.modeling.losses import partly_known
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.tasks import Task
 from paravox.trainers.clip_pass import PassSettings, in_row_order, pass_over_clips
+from paravox.trainers.clip_sources import PooledStates
 from paravox.trainers.data_collator import MultiTaskCollator
+from paravox.trainers.lower_states import encode_lower_layers
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
 # What a path begins with.
@@ -52,6 +54,7 @@ def audit_model(
     corpus: AuditedCorpus,
     settings: PassSettings,
     draws: int = DRAWS,
+    cache_dir: Path | None = None,
 ) -> Draws:
     """Audits one model by one pass over Train and one over the scored split.
 
@@ -69,6 +72,8 @@ def audit_model(
         corpus ([`AuditedCorpus`]).
         settings ([`PassSettings`]): where the passes run, and in which batches.
         draws (`int`, *optional*, defaults to 2000): how often speakers are drawn for the intervals.
+        cache_dir (`Path`, *optional*): keep the states of the encoder in this folder, so that it runs only once for
+            all models that have the same one.
 
     Raises:
         CheckpointError: if the model is another one, such as an ensemble, which has no representations of its own.
@@ -78,8 +83,8 @@ def audit_model(
             f"a {type(model).__name__} has no representations of its own: give a model that train wrote; of an "
             "ensemble, give the members"
         )
-    train = _pass(model, extractor, corpus, corpus.train, settings)
-    scored = _pass(model, extractor, corpus, corpus.scored, settings)
+    train = _pass(model, extractor, corpus, corpus.train, settings, cache_dir)
+    scored = _pass(model, extractor, corpus, corpus.scored, settings, cache_dir)
     counts = draw_speakers(corpus.scored.speakers.tolist(), draws)
     found: Draws = {}
     for name in representation_names(corpus.tasks):
@@ -176,14 +181,20 @@ def as_results(audit: Draws) -> dict[str, Any]:
 
 
 def _pass(
-    model: nn.Module,
+    model: Burst2VecForMultiTask,
     extractor: FeatureExtractor,
     corpus: AuditedCorpus,
     split: AuditedSplit,
     settings: PassSettings,
+    cache_dir: Path | None,
 ) -> dict[str, np.ndarray]:
     """Representations, predictions and the discriminator's logits of a split, each `(clips, ...)`."""
     dataset = MultiTaskDataset(split.clips, corpus.tasks, sampling_rate=extractor.sampling_rate)
+    if cache_dir is not None:
+        # The states that a training run with one learning layer keeps.
+        model.freeze_encoder(1)
+        encoded = encode_lower_layers(model, dataset, extractor, cache_dir, settings=settings)
+        dataset = encoded.with_source(PooledStates(encoded.source.pooled))
     collate = MultiTaskCollator(dataset.source, extractor)
     return in_row_order(pass_over_clips(model, dataset, collate, _step, settings, "encode"), len(dataset))
 

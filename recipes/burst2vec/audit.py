@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     entries = []
     for (name, place), (model, extractor) in zip(named, opened, strict=True):
         print(f"auditing {place}", flush=True)
-        audits.append((name, audit_model(model, extractor, corpus, settings)))
+        audits.append((name, audit_model(model, extractor, corpus, settings, cache_dir=arguments.cache_dir)))
         model.cpu()  # the next one may need the memory of the accelerator
         config = model.config
         about = {key: getattr(config, key) for key in ("adversarial", "adversarial_scope", "gradient_reversal")}
@@ -103,6 +103,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--device", default=available_device(), help="Where the models run, such as cuda or cpu (default: %(default)s)."
+    )
+    parser.add_argument(
+        "--cache_dir",
+        type=Path,
+        help="Keep the encoder's states here, so that models with the same frozen encoder share one pass, and share it "
+        "with training runs that have cache_lower_layers and trainable_encoder_layers: 1.",
     )
     parser.add_argument(
         "--batch_seconds",

@@ -184,6 +184,25 @@ def test_states_are_stored_again_for_everything_that_changes_them(make_model, ma
     assert folders(model) == 11
 
 
+def test_a_recording_that_is_repeated_runs_once(make_model, make_dataset, tmp_path):
+    model, folder = make_model(), tmp_path / "states"
+    model.freeze_encoder(1)
+    rows = (0, 1, 2, 3, 1, 1, 3)
+    once = encode_lower_layers(model, make_dataset(), extractor_for(model), folder, settings=QUIET)
+    several = encode_lower_layers(model, make_dataset(rows=rows), extractor_for(model), folder, settings=QUIET)
+    assert len(list(folder.iterdir())) == 1
+    assert len(several) == len(rows)
+    np.testing.assert_allclose(several.source.seconds, [SECONDS[row] for row in rows])
+    for place, row in enumerate(rows):
+        np.testing.assert_array_equal(several.source[place], once.source[row])
+        np.testing.assert_array_equal(several.source.pooled[place], once.source.pooled[row])
+    # The repeated rows of a cropped clip have the crop of its first one.
+    cropped = encode_lower_layers(
+        model, make_dataset(rows=rows, max_seconds=0.25), extractor_for(model), folder, settings=QUIET
+    )
+    np.testing.assert_array_equal(cropped.source[4], cropped.source[1])
+
+
 def test_the_weights_of_buffers_count(make_model, make_dataset, tmp_path):
     model = make_model()
     model.freeze_encoder(1)
