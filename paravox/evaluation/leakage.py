@@ -44,8 +44,13 @@ def available_device() -> str:
 
 
 def representation_names(tasks: Sequence[Task]) -> list[str]:
-    """The rows of the leakage matrix: `projected`, `shared`, and `specific[task]` and `joint[task]` of each task."""
-    return ["projected", "shared", *(f"{kind}[{task.name}]" for kind in ("specific", "joint") for task in tasks)]
+    """The rows of the leakage matrix.
+
+    They are `encoder`, the mean over time of the encoder's last layer, which says what there was to find; `projected`;
+    `shared`; and `specific[task]` and `joint[task]` of each task.
+    """
+    by_task = [f"{kind}[{task.name}]" for kind in ("specific", "joint") for task in tasks]
+    return ["encoder", "projected", "shared", *by_task]
 
 
 def audit_model(
@@ -202,6 +207,7 @@ def _pass(
 def _step(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     output = model(**inputs)
     results = {f"{_PREDICTION}{task}": values for task, values in output.predictions.items()}
+    results[f"{_REPRESENTATION}encoder"] = output.pooled_states[:, -1]
     for name, values in output.representations.items():
         by_task = {f"{name}[{task}]": array for task, array in values.items()} if isinstance(values, dict) else {}
         results |= {f"{_REPRESENTATION}{key}": array for key, array in (by_task or {name: values}).items()}

@@ -31,8 +31,8 @@ def plot_leakage(
     """Writes the heat map as PNG and SVG, one panel per model.
 
     A cell has the score as a number. Its colour is the share of the way from chance to a perfect score, so that the
-    columns can be compared. Frames mark the task that a representation is made for; `projected` and `shared` serve all
-    tasks.
+    columns can be compared. Frames mark the task that a representation is made for; `encoder`, `projected` and `shared`
+    serve all tasks.
 
     Args:
         matrices (mapping of [`Matrix`]): by the title of the panel; all have the same representations.

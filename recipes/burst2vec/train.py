@@ -114,6 +114,10 @@ class RunSettings:
         default="round_robin", metadata={"help": "task_batching of that stage.", "choices": list(TASK_BATCHING)}
     )
     heads_first_learning_rate: float = field(default=1e-3, metadata={"help": "Learning rate of that stage."})
+    heads_first_lr_scheduler_type: str = field(
+        default="linear",
+        metadata={"help": "Schedule of that learning rate.", "choices": ["constant", "linear", "cosine"]},
+    )
     output: str | None = field(default=None, metadata={"help": "Also write results.json to this file."})
     overwrite: bool = field(default=False, metadata={"help": "Remove the checkpoints of an earlier run first."})
 
@@ -355,8 +359,7 @@ def heads_first_arguments(args: MultiTaskTrainingArguments, settings: RunSetting
         max_steps=-1,
         learning_rate=settings.heads_first_learning_rate,
         encoder_learning_rate=None,
-        # At a constant rate, the scores of tasks with few labels still jump at the end.
-        lr_scheduler_type=SchedulerType.LINEAR,
+        lr_scheduler_type=SchedulerType(settings.heads_first_lr_scheduler_type),
         warmup_steps=0,
         task_batching=settings.heads_first_task_batching,
         task_batch_sizes=None if settings.heads_first_task_batching == "all_tasks" else args.task_batch_sizes,

@@ -47,7 +47,7 @@ def corpus(tasks):
 def planted_pass(corpus, told):
     """What a pass leaves of a model whose representations are noise, but for the labels that they are told."""
 
-    def run(model, extractor, corpus, split, settings):
+    def run(model, extractor, corpus, split, settings, cache_dir):
         generator = np.random.default_rng(len(split))
         results = {"discriminator": generator.normal(size=(len(split), 3)).astype(np.float32)}
         results["prediction/emotion"] = generator.random((len(split), 3)).astype(np.float32)
@@ -78,7 +78,7 @@ def test_the_matrix_says_what_each_representation_carries(corpus, make_model, mo
     monkeypatch.setattr(leakage, "_pass", planted_pass(corpus, told))
     found = as_results(audit_model(make_model(), None, corpus, SETTINGS, draws=100))["leakage"]
     assert list(found) == representation_names(corpus.tasks)
-    assert list(found) == ["projected", "shared"] + [
+    assert list(found) == ["encoder", "projected", "shared"] + [
         f"{kind}[{task}]" for kind in ("specific", "joint") for task in ("emotion", "age", "country")
     ]
     for name, scores in found.items():

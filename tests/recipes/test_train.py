@@ -478,12 +478,15 @@ def test_the_heads_first_stage_has_its_own_arguments_and_they_are_checked(demo_d
     *_, run, _, args = settings_of([*demo_data, "--heads_first_epochs", "3", "--encoder_learning_rate", "1e-6"])
     stage = train.heads_first_arguments(args, run)
     assert (stage.num_train_epochs, stage.learning_rate, stage.task_batching) == (3, 1e-3, "round_robin")
+    assert stage.lr_scheduler_type.value == "linear" and stage.warmup_steps == 0
     assert stage.trainable_encoder_layers == 0 and stage.encoder_learning_rate is None and stage.max_steps == -1
     assert stage.eval_strategy.value == stage.save_strategy.value == "epoch" and stage.load_best_model_at_end
     assert stage.metric_for_best_model == args.metric_for_best_model and stage.seed == args.seed
     assert Path(stage.output_dir) == Path(args.output_dir) / "frozen_head"
     assert args.max_steps == 2 and args.encoder_learning_rate == 1e-6  # those of the run are left as they were
     run.heads_first_learning_rate = -1.0
+    run.heads_first_lr_scheduler_type = "constant"
+    assert train.heads_first_arguments(args, run).lr_scheduler_type.value == "constant"
     run.heads_first_task_batching = "all_tasks"
     args.task_batch_sizes = {"age": 3}
     assert train.heads_first_arguments(args, run).task_batch_sizes is None
