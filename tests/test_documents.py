@@ -19,15 +19,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
-from little_corpora import write_clip, write_metadata_corpus
+from little_corpora import write_clip, write_exvo_corpus, write_metadata_corpus
 from transformers import TrainingArguments
 
 import paravox.cli
-from paravox.corpora.exvo import COUNTRIES, EMOTIONS
 from paravox.corpora.metadata_csv import read_metadata_csv
 from paravox.corpora.registry import CORPORA
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
@@ -42,6 +42,7 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "recipes").glob("*/README.md")),
+    *sorted((ROOT / "recipes").glob("*/results/README.md")),
 ]
 NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
 
@@ -69,6 +70,8 @@ STUDY = f"{STUDY} --shots 2 4 --repetitions 1 --max_epochs 2 --threads 1".split(
 SMALL = {
     "burst2vec.train": TRAINING,
     "burst2vec.repeat": [*TRAINING, "--seeds", "1"],
+    "burst2vec.table_2": [*TRAINING, *"--rows V1 V2 V3 --seeds 1 2 3".split()],
+    "burst2vec.false_alarms": "--clips 40 30 --speakers 8 6 --repetitions 4 --draws 19".split(),
     "burst2vec.bias_study": "--seeds 4 --biases 0.9 --train 24 --validation 8 --test 8".split() + TRAINING,
     "prefinetuning.prefinetune": [*TRAINING, *"--corpora emodb turev --dataloader_num_workers 0".split()],
     "prefinetuning.few_shot": STUDY,
@@ -106,6 +109,8 @@ def home(tmp_path_factory, tiny_encoders, saved_encoders, open_corpora, esd_fold
     """A copy of the checkout's recipes, with tiny things in the places that the documents name."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "recipes", folder / "recipes", ignore=shutil.ignore_patterns("results", "__pycache__"))
+    for kept in (ROOT / "recipes").glob("*/results/*_predictions"):
+        shutil.copytree(kept, folder / kept.relative_to(ROOT))
     for directory in (folder / "stubs", folder / "renewed" / "bin"):
         directory.mkdir(parents=True)
         for name in STUBS:
@@ -129,7 +134,7 @@ def home(tmp_path_factory, tiny_encoders, saved_encoders, open_corpora, esd_fold
             "openai/whisper-base": saved_encoders["whisper"],
             "facebook/hubert-base-ls960": saved_encoders["wav2vec2"],
             "ENCODER": saved_encoders["whisper"],
-            "EXVO": write_exvo(folder / "exvo"),
+            "EXVO": write_exvo_corpus(folder / "exvo"),
             "EMODB": open_corpora / "emodb",
             "CORPORA": open_corpora,
             "NEMO": esd_folder,
@@ -138,19 +143,6 @@ def home(tmp_path_factory, tiny_encoders, saved_encoders, open_corpora, esd_fold
         done=set(),
         counts={},
     )
-
-
-def write_exvo(folder: Path) -> Path:
-    """ExVo's tree with a few bursts."""
-    rows = [",".join(["File_ID", "Split", "Subject_ID", "Country", "Age", *EMOTIONS])]
-    for number in range(18):
-        split = ("Train", "Train", "Train", "Val", "Val", "Test")[number % 6]
-        emotions = [str(float(number % 10 == position)) for position in range(10)]
-        labels = [str(number % len(COUNTRIES)), str(20 + number), *emotions] if split != "Test" else [""] * 12
-        rows.append(",".join([f"[{number:05}]", split, f"Speaker_{number}" if split != "Test" else "", *labels]))
-        write_clip(folder / "wav" / f"{number:05}.wav", number)
-    (folder / "data_info.csv").write_text("\n".join(rows) + "\n")
-    return folder
 
 
 def calls_of(block: Block, folder: Path) -> Iterator[list[str]]:
@@ -192,6 +184,9 @@ def fill_in(module: str, arguments: list[str], home: SimpleNamespace) -> list[st
     for word in arguments:
         if word.endswith(".yaml"):
             settings = yaml.safe_load(Path(word).read_text())
+            if "rows" in settings:  # a suite
+                row = next(row for row in settings["rows"] if "program" not in row)
+                settings = yaml.safe_load((Path(word).parent / row["settings"]).read_text())
         elif (Path(word) / "config.json").is_file() and "tasks" not in settings:
             settings = json.loads((Path(word) / "config.json").read_text())
     filled = [str(home.places.get(word, word)) for word in arguments]
@@ -200,11 +195,14 @@ def fill_in(module: str, arguments: list[str], home: SimpleNamespace) -> list[st
         corpus = home.folder / "corpora" / name
         if not corpus.is_dir():
             write_metadata_corpus(corpus, settings["tasks"])
+            table = pd.read_csv(corpus / "metadata.csv", dtype=str)
+            table["source"] = np.resize(["one", "another"], len(table))
+            table.to_csv(corpus / "metadata.csv", index=False)
         filled = [str(corpus) if word == "FOLDER" else word for word in filled]
-    if "--dry_run" in filled:
+    if "--dry_run" in filled or "--from_predictions" in filled:
         return filled
     small = list(SMALL.get(module, ()))
-    if module in ("burst2vec.train", "burst2vec.repeat", "prefinetuning.prefinetune"):
+    if module in ("burst2vec.train", "burst2vec.repeat", "burst2vec.table_2", "prefinetuning.prefinetune"):
         small += [part for key, value in SMALLER_SETTINGS.items() if key in settings for part in (f"--{key}", value)]
         if "encoder" in settings and "--encoder" not in filled and not Path(settings["encoder"]).is_dir():
             small += ["--encoder", str(home.places["facebook/hubert-base-ls960"])]
@@ -297,7 +295,11 @@ def in_one_process(monkeypatch):
 
 
 # They train and compare several models, which takes a minute.
-SLOW_DOCUMENTS = ("recipes/burst2vec/README.md", "recipes/prefinetuning/README.md")
+SLOW_DOCUMENTS = (
+    "recipes/burst2vec/README.md",
+    "recipes/burst2vec/results/README.md",
+    "recipes/prefinetuning/README.md",
+)
 
 
 @pytest.mark.parametrize(
