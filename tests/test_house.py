@@ -159,7 +159,17 @@ def test_every_module_is_reached_from_a_program_or_a_public_name():
 
 
 def test_modeling_imports_nothing_that_a_saved_model_does_not_carry():
-    allowed = {"numpy", "safetensors", "soundfile", "soxr", "torch", "transformers", "av", "opensmile", *sys.stdlib_module_names}
+    allowed = {
+        "numpy",
+        "safetensors",
+        "soundfile",
+        "soxr",
+        "torch",
+        "transformers",
+        "av",
+        "opensmile",
+        *sys.stdlib_module_names,
+    }
     for name, tree in SOURCES.items():
         if room_of(name) != "modeling":
             continue

@@ -105,7 +105,8 @@ class Recordings:
             recording in that list.
         """
         position_of: dict[Any, int] = {}
-        rows, positions = [], []
+        rows: list[int] = []
+        positions: list[int] = []
         for row in range(len(self)):
             source = self._source(row)
             recording = (source.get("path"), source.get("bytes")) if isinstance(source, dict) else source

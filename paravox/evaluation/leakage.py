@@ -198,8 +198,8 @@ def _pass(
     if cache_dir is not None:
         # The states that a training run with one learning layer keeps.
         model.freeze_encoder(1)
-        encoded = encode_lower_layers(model, dataset, extractor, cache_dir, settings=settings)
-        dataset = encoded.with_source(PooledStates(encoded.source.pooled))
+        states: Any = encode_lower_layers(model, dataset, extractor, cache_dir, settings=settings).source
+        dataset = dataset.with_source(PooledStates(states.pooled))
     collate = MultiTaskCollator(dataset.source, extractor)
     return in_row_order(pass_over_clips(model, dataset, collate, _step, settings, "encode"), len(dataset))
 

@@ -3,8 +3,8 @@
 from test_few_shot import FEW_SHOT_CONFIGS
 from test_prefinetune import PRE_FINETUNING_CONFIGS
 from test_table_2 import SUITES
-from test_train_compare import BASELINE_CONFIGS
 from test_train import LAUNCH_CONFIGS, RECIPES, TRAINING_CONFIGS
+from test_train_compare import BASELINE_CONFIGS
 
 
 def test_how_many_yaml_files_were_run(capsys):
