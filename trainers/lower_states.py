@@ -1,6 +1,7 @@
 """Keeps the states of an encoder's frozen layers on disk, so that a training step runs only the layers that learn."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -189,7 +190,9 @@ def _states_identity(
 ) -> Iterator[bytes]:
     """All that the states depend on."""
     settings = [lower, model.pools_every_layer, str(dtype), len(recordings)]
-    yield repr(settings).encode() + feature_extractor.to_json_string().encode()
+    of_extractor = json.loads(feature_extractor.to_json_string())
+    of_extractor.pop("auto_map", None)  # one that was saved and opened again names its code there
+    yield repr(settings).encode() + (json.dumps(of_extractor, indent=2, sort_keys=True) + "\n").encode()
     for name, value in sorted(model.encoder.state_dict().items()):
         yield name.encode() + value.cpu().numpy().tobytes()
     for row in range(len(recordings)):

@@ -184,6 +184,20 @@ def test_states_are_stored_again_for_everything_that_changes_them(make_model, ma
     assert folders(model) == 11
 
 
+def test_a_saved_model_shares_the_states_of_the_run_that_made_it(make_model, make_dataset, tmp_path):
+    model, folder = make_model(), tmp_path / "states"
+    model.save_pretrained(tmp_path / "model")
+    extractor_for(model).save_pretrained(tmp_path / "model")
+    opened = type(model).from_pretrained(tmp_path / "model")
+    for member, extractor in (
+        (model, extractor_for(model)),
+        (opened, Burst2VecFeatureExtractor.from_pretrained(tmp_path / "model")),
+    ):
+        member.freeze_encoder(1)
+        encode_lower_layers(member, make_dataset(), extractor, folder, settings=QUIET)
+    assert len(list(folder.iterdir())) == 1
+
+
 def test_a_recording_that_is_repeated_runs_once(make_model, make_dataset, tmp_path):
     model, folder = make_model(), tmp_path / "states"
     model.freeze_encoder(1)
