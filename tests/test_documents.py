@@ -411,16 +411,69 @@ ROWS = {
 }
 
 
+def tables_of_scores(document: str) -> dict[str, list[list[str]]]:
+    """The tables whose columns are scores, by their first cell."""
+    return {table[0][0]: table for table in tables_of(document) if set(table[0][1:]) <= set(METRICS)}
+
+
+BURSTS_CODES = {
+    "constant prediction": "",
+    "ComParE baseline": "Baseline",
+    "Burst2Vec": "V1",
+    "Burst2Vec -Adv": "V2",
+    "auxiliary, without reversal": "V3",
+    "Burst2Vec, scope `extractor`": "V4",
+    "Burst2Vec + oversampling": "V5",
+    "ensemble of V1, V2 and V3": "Ensemble A",
+}
+
+
 @pytest.mark.parametrize(
-    ("document", "first_cells"), [("README.md", [""]), ("recipes/burst2vec/README.md", ["Val", "Test"])]
+    ("document", "first_cells"),
+    [("README.md", ["Test"]), ("recipes/burst2vec/README.md", ["Val, frozen encoder", "Test, frozen encoder"])],
 )
-def test_the_scores_on_real_recordings_are_those_of_their_file(document, first_cells):
+def test_the_scores_on_a_frozen_encoder_are_those_of_their_file(document, first_cells):
+    results = json.loads((ROOT / "recipes/burst2vec/results/table_2_bursts.json").read_text())
+    by_code = {row["code"]: row for row in results["rows"]}
+    for first_cell in first_cells:
+        header, *rows = tables_of_scores(document)[first_cell]
+        assert len(rows) >= 4
+        for name, *cells in rows:
+            scores = by_code[BURSTS_CODES[name]][first_cell.split(",")[0].lower()]
+            for title, cell in zip(header[1:], cells, strict=True):
+                assert_rounded(cell, scores[METRICS[title]]["value"], f"{document}, {first_cell}, {name}, {title}")
+
+
+def test_the_differences_to_no_debiasing_are_those_of_their_file():
+    results = json.loads((ROOT / "recipes/burst2vec/results/table_2_bursts.json").read_text())
+    entries = {(entry["code"], entry["score"]): entry for entry in results["comparisons"] if entry["mark"] == "♣"}
+    (table,) = [table for table in tables_of("recipes/burst2vec/README.md") if table[0][0] == "minus -Adv, on Val"]
+    assert len(table) > 3
+    for name, *cells in table[1:]:
+        for title, cell in zip(table[0][1:], cells, strict=True):
+            entry = entries[BURSTS_CODES[name], METRICS[title]]
+            shown = re.fullmatch(r"(\S+) \((\S+) to (\S+)\)", cell).groups()
+            for number, value in zip(shown, [entry["difference"], *entry["interval"]], strict=True):
+                assert_rounded(number, value, f"{name}, {title}")
+
+
+def test_the_trials_of_the_heads_are_those_of_their_file():
+    results = json.loads((ROOT / "recipes/burst2vec/results/table_2_heads.json").read_text())
+    by_name = {row["name"]: row["val"] for row in results["rows"]}
+    header, *rows = tables_of_scores("recipes/burst2vec/README.md")["Val, changes to the heads"]
+    assert len(rows) == len(by_name) - 1  # without the constant prediction
+    for name, *cells in rows:
+        for title, cell in zip(header[1:], cells, strict=True):
+            assert_rounded(cell, by_name[name][METRICS[title]]["value"], f"{name}, {title}")
+
+
+def test_the_scores_of_fine_tuned_models_are_those_of_their_file():
+    document, first_cells = "recipes/burst2vec/README.md", ("Val", "Test")
     results = json.loads((ROOT / "recipes/burst2vec/results/real_bursts.json").read_text())
-    tables = {table[0][0]: table for table in tables_of(document) if set(table[0][1:]) <= set(METRICS)}
-    assert list(tables) == first_cells
-    for first_cell, (header, *rows) in tables.items():
-        split = first_cell.lower() or "test"
-        assert len(rows) in (4, 7)
+    for first_cell in first_cells:
+        header, *rows = tables_of_scores(document)[first_cell]
+        split = first_cell.lower()
+        assert len(rows) == 7
         for name, *cells in rows:
             variant, _, ensemble = name.partition(", ensemble")
             if name == "constant prediction":

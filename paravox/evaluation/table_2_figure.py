@@ -57,5 +57,6 @@ def _plot_score(axes: Axes, rows: list[dict[str, Any]], constant: dict[str, Any]
         axes.axvline(level, color=BLACK, linestyle=":", linewidth=1.2)
     axes.set_title(column_title(split, score), fontsize=10)
     axes.tick_params(labelsize=8)
+    axes.locator_params(axis="x", nbins=5)
     axes.margins(y=0.5 / len(rows))
     axes.grid(axis="x", linewidth=0.4, alpha=0.5)
