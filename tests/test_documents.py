@@ -457,6 +457,38 @@ def test_the_differences_to_no_debiasing_are_those_of_their_file():
                 assert_rounded(number, value, f"{name}, {title}")
 
 
+def test_the_audit_is_that_of_its_file():
+    results = json.loads((ROOT / "recipes/burst2vec/results/audit_bursts.json").read_text())
+    arms = {entry["name"]: entry for entry in results["models"]}
+    encoder = arms["adversarial"]["leakage"]["encoder"]
+    text = words_of("recipes/burst2vec/README.md")
+    named = r"accuracy of (\S+) with reversal, and of (\S+) without it"
+    for pattern, values in (
+        (named, [arms[name]["discriminator"]["mean over tasks"]["value"] for name in ("adversarial", "auxiliary")]),
+        (
+            r"with a UAR of (\S+) after reversal, where it is (\S+) without debiasing",
+            [arms[name]["leakage"]["shared"]["source"]["uar"]["value"] for name in ("adversarial", "no_adversarial")],
+        ),
+        (
+            r"with a CCC of (\S+) after reversal and of (\S+) without debiasing",
+            [
+                arms[name]["leakage"]["specific[origin]"]["emotion"]["ccc"]["value"]
+                for name in ("adversarial", "no_adversarial")
+            ],
+        ),
+        (
+            r"an age MAE of (\S+) and an origin UAR of (\S+) \((\S+) to (\S+)\)\.",
+            [
+                encoder["age"]["mae"]["value"],
+                encoder["origin"]["uar"]["value"],
+                *encoder["origin"]["uar"]["interval"],
+            ],
+        ),
+    ):
+        for shown, value in zip(re.search(pattern, text).groups(), values, strict=True):
+            assert_rounded(shown, value, pattern)
+
+
 def test_the_trials_of_the_heads_are_those_of_their_file():
     results = json.loads((ROOT / "recipes/burst2vec/results/table_2_heads.json").read_text())
     by_name = {row["name"]: row["val"] for row in results["rows"]}
