@@ -2,7 +2,7 @@
 
 from test_few_shot import FEW_SHOT_CONFIGS
 from test_prefinetune import PRE_FINETUNING_CONFIGS
-from test_table_2 import SUITES
+from test_table_2_program import SUITES
 from test_train import LAUNCH_CONFIGS, RECIPES, TRAINING_CONFIGS
 from test_train_compare import BASELINE_CONFIGS
 
