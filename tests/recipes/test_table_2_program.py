@@ -211,7 +211,6 @@ def test_the_suite_of_the_open_recordings_trains_the_variants_by_their_options(t
     encoders = {row.settings.stem: facts[row.code]["encoder"] for row in suite.rows}
     assert encoders == {
         "compare_bursts": "ComParE functionals",
-        "real_bursts": "whisper-base",
         "frozen_bursts": "whisper-base, frozen",
     }
     tasks = yaml.safe_load((CONFIGS / "real_bursts.yaml").read_text())["tasks"]
@@ -222,7 +221,6 @@ def test_the_suite_of_the_open_recordings_trains_the_variants_by_their_options(t
     assert f"Dry run: {len(suite.rows) * len(suite.seeds)} runs are as they should be" in printed
     lines = [line for line in printed.splitlines() if "train_compare" in line]
     assert len(lines) == len(suite.seeds) and not any("--encoder" in line for line in lines)
-    assert all("--bf16 false" in line and "--bf16 true" not in line for line in lines)
 
 
 def test_real_runs_from_end_to_end(tmp_path, saved_encoders, monkeypatch):
