@@ -38,6 +38,9 @@ SMALL += ["--encoder_config", json.dumps(ENCODER), "--task_batching", "round_rob
 SMALL += ["--per_device_train_batch_size", "8", "--projection_size", "8", "--feature_size", "8"]
 
 
+pytestmark = pytest.mark.slow  # the study takes most of a minute
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A tiny study of two biases, run twice; what it returned, and how many trainings each command made."""

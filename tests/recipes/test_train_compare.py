@@ -152,6 +152,7 @@ def test_every_parameter_learns(run, monkeypatch):
     assert started["standardisation.mean"].any()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(run):
     settings = ["--seed", "5", "--save_total_limit", "5"]
     _, whole = run(*settings, "--num_train_epochs", "3")
