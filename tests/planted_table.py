@@ -38,7 +38,8 @@ def write_suite(folder: Path, **changes) -> Path:
     for name, settings in SETTINGS.items():
         (folder / name).write_text(yaml.safe_dump(settings))
     file = folder / "suite.yaml"
-    file.write_text(yaml.safe_dump(SUITE | changes, allow_unicode=True))
+    # In the given order: opensmile imports oyaml, which keeps PyYAML from sorting keys in the whole process.
+    file.write_text(yaml.safe_dump(SUITE | changes, allow_unicode=True, sort_keys=False))
     return file
 
 

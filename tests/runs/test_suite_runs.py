@@ -53,7 +53,7 @@ def test_every_row_has_a_run_per_seed_and_seeds_are_completed_one_by_one(suite, 
 
 def test_options_of_the_row_replace_those_of_the_suite_and_the_command_line_comes_last(tmp_path):
     rows = [planted_table.SUITE["rows"][0] | {"options": {"dropout": 0.3}}]
-    changes = {"rows": rows, "options": {"dropout": 0.2, "bf16": True}, "ensembles": [], "compared_with": {}}
+    changes = {"rows": rows, "options": {"bf16": True, "dropout": 0.2}, "ensembles": [], "compared_with": {}}
     suite = read_suite(write_suite(tmp_path, **changes))
     (run,) = plan_runs(suite, [1], tmp_path, "CORPUS", ["--learning_rate=1e-5", "--dropout", "0.4"])
     expected = ["--bf16", "true", "--dropout", "0.3", "--learning_rate", "1e-5", "--dropout", "0.4"]
