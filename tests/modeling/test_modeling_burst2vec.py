@@ -34,7 +34,7 @@ def gradients(model):
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
-def predictions_equal(first, second, **tolerance):
+def assert_predictions_equal(first, second, **tolerance):
     assert first.keys() == second.keys()
     for name in first:
         torch.testing.assert_close(first[name], second[name], **tolerance)
@@ -341,7 +341,7 @@ def test_pooled_states_stand_for_the_input(make_model, make_inputs, labels, laye
     again = model(pooled_states=pooled, task="age", labels=labels)
     assert torch.equal(direct.pooled_states, pooled)
     assert torch.equal(direct.loss, again.loss)
-    predictions_equal(direct.predictions, again.predictions, rtol=0, atol=0)
+    assert_predictions_equal(direct.predictions, again.predictions, rtol=0, atol=0)
 
 
 def test_the_encoder_runs_once_a_batch(make_model, make_inputs, labels):
@@ -354,7 +354,7 @@ def test_the_encoder_runs_once_a_batch(make_model, make_inputs, labels):
 
 def test_without_a_mask_all_of_the_input_is_real(make_model, make_inputs):
     model, inputs = make_model(), make_inputs()
-    predictions_equal(model(inputs["input_values"]).predictions, model(**inputs).predictions, rtol=0, atol=0)
+    assert_predictions_equal(model(inputs["input_values"]).predictions, model(**inputs).predictions, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("encoder", ["wav2vec2_group", "wav2vec2_layer", "hubert_layer", "wavlm_layer", "whisper"])
@@ -372,7 +372,7 @@ def test_a_saved_model_reloads_in_full(make_model, make_inputs, tmp_path, encode
         for name, value in saved.items():
             assert torch.equal(value, found[name]), name
     inputs = make_inputs(encoder)
-    predictions_equal(model(**inputs).predictions, loaded(**inputs).predictions, rtol=1e-6, atol=1e-6)
+    assert_predictions_equal(model(**inputs).predictions, loaded(**inputs).predictions, rtol=1e-6, atol=1e-6)
     assert loaded.config.to_dict()["tasks"] == model.config.to_dict()["tasks"]
 
 
@@ -506,7 +506,7 @@ def test_sdpa_equals_eager(make_model, make_inputs, labels, tmp_path, encoder):
         outputs.append((output, gradients(model)))
     (eager, eager_gradients), (sdpa, sdpa_gradients) = outputs
     torch.testing.assert_close(eager.pooled_states, sdpa.pooled_states, rtol=0, atol=1e-5)
-    predictions_equal(eager.predictions, sdpa.predictions, rtol=0, atol=1e-5)
+    assert_predictions_equal(eager.predictions, sdpa.predictions, rtol=0, atol=1e-5)
     for name, gradient in eager_gradients.items():
         torch.testing.assert_close(sdpa_gradients[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
 
