@@ -1,12 +1,16 @@
 """The settings that define the ComParE baseline of the ExVo 2022 challenge."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .configuration_saved_model import SavedModelConfig
 from .errors import ConfigError
 from .opening import check_format_version
 from .tasks import Task, parse_tasks
+
+if TYPE_CHECKING:
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .transformers_versions import run_layer  # noqa: F401
 
 FORMAT_VERSION = 1
 # The losses of the organisers, by kind of task.

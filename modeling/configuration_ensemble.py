@@ -1,6 +1,6 @@
 """The settings that define an ensemble of Burst2Vec models and of the challenge's baseline."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .configuration_burst2vec import Burst2VecConfig
 from .configuration_compare import ComParEConfig
@@ -8,6 +8,11 @@ from .configuration_saved_model import SavedModelConfig
 from .errors import ConfigError
 from .opening import check_format_version
 from .tasks import parse_tasks, predict_the_same
+
+if TYPE_CHECKING:
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .encoders import SpeechEncoder  # noqa: F401
+    from .transformers_versions import run_layer  # noqa: F401
 
 FORMAT_VERSION = 1
 MEMBER_CONFIGS: dict[str, type[Burst2VecConfig | ComParEConfig]] = {

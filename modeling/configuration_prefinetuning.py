@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig
 
 from .configuration_saved_model import SavedModelConfig
 from .encoders import parse_encoder_config
 from .errors import ConfigError
 from .opening import check_format_version
 from .tasks import Task, parse_tasks
+from .transformers_versions import PreTrainedConfig
 
 FORMAT_VERSION = 1
 

@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from transformers import PreTrainedConfig
+from .transformers_versions import PreTrainedConfig
 
 PIPELINES = {
     "vocal-burst-analysis": {"impl": "pipeline_vocal_burst.VocalBurstAnalysisPipeline", "pt": ["AutoModel"]},
@@ -14,6 +14,9 @@ _IS_INSTALLED = __name__.startswith("paravox.")
 
 class SavedModelConfig(PreTrainedConfig):
     """The base class of configs that name the model's pipeline when they are saved."""
+
+    # Before 5.20, Transformers makes a config without arguments to find the defaults. These configs need arguments.
+    has_no_defaults_at_init = True
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.pop("custom_pipelines", None)

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig
 
 from .encoders import SpeechEncoder, encoder_class
 from .errors import CheckpointError
+from .transformers_versions import PreTrainedConfig
 
 logger = logging.getLogger(__name__)
 

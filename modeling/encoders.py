@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
-from transformers.masking_utils import create_bidirectional_mask
+from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperModel
 
 from .errors import ConfigError
 from .opening import open_checkpoint
+from .transformers_versions import PreTrainedConfig, create_bidirectional_mask, run_layer
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
 
 class SpeechEncoder(nn.Module):
@@ -153,7 +153,7 @@ class SpeechEncoder(nn.Module):
         for layer in self.layers[lower_layers:]:
             # LayerDrop: a skipped layer passes its input on.
             if not (self.training and torch.rand(()) < self.layerdrop):
-                hidden = layer(hidden, layer_mask)
+                hidden = run_layer(layer, hidden, layer_mask)
             states.append(hidden)
         if self.output_norm is not None:
             states[-1] = self.output_norm(states[-1])

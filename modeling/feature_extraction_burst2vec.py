@@ -3,16 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import AutoFeatureExtractor, BatchFeature, PreTrainedConfig
+from transformers import AutoFeatureExtractor, BatchFeature
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from .audio import load_clip
 from .encoder_loading import load_encoder_config
 from .encoders import ENCODER_CLASSES, encoder_class
 from .errors import AudioError, CheckpointError, ConfigError
+from .transformers_versions import PreTrainedConfig
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
+
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .opening import open_checkpoint  # noqa: F401
 
 
 class Burst2VecFeatureExtractor(FeatureExtractionMixin):

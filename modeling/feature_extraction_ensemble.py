@@ -14,7 +14,12 @@ from .feature_extraction_compare import ComParEFeatureExtractor
 from .opening import open_checkpoint
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
+
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .encoder_loading import load_encoder_config  # noqa: F401
+    from .encoders import SpeechEncoder  # noqa: F401
+    from .transformers_versions import run_layer  # noqa: F401
 
 MemberExtractor = Burst2VecFeatureExtractor | ComParEFeatureExtractor
 # The name under which a model takes its input, per sort of input.

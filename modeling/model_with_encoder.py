@@ -13,7 +13,7 @@ from .strict_loading import StrictlyLoadedModel
 from .tasks import Task
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
 
 class ModelWithEncoder(StrictlyLoadedModel):

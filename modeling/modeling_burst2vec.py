@@ -5,7 +5,7 @@ The paper describes the model in sections 3.1 to 3.4; the numbers of equations a
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -19,6 +19,17 @@ from .model_with_encoder import ModelWithEncoder
 from .pooling import LayerWeights
 from .task_weights import TaskWeights
 from .tasks import Task, parse_tasks
+
+if TYPE_CHECKING:
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .audio import load_audio  # noqa: F401
+    from .configuration_saved_model import SavedModelConfig  # noqa: F401
+    from .encoder_loading import load_encoder_config  # noqa: F401
+    from .errors import ParavoxError  # noqa: F401
+    from .opening import open_checkpoint  # noqa: F401
+    from .pipeline_vocal_burst import VocalBurstAnalysisPipeline  # noqa: F401
+    from .strict_loading import StrictlyLoadedModel  # noqa: F401
+    from .transformers_versions import run_layer  # noqa: F401
 
 
 @dataclass

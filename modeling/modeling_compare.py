@@ -6,6 +6,7 @@ Sizes, losses and the weights of the tasks are those of the organisers' public p
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -17,6 +18,14 @@ from .losses import at_least_float32, cross_entropy_loss, mse_loss, partly_known
 from .strict_loading import StrictlyLoadedModel
 from .task_weights import TaskWeights
 from .tasks import Task, parse_tasks
+
+if TYPE_CHECKING:
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .audio import load_audio  # noqa: F401
+    from .configuration_saved_model import SavedModelConfig  # noqa: F401
+    from .opening import open_checkpoint  # noqa: F401
+    from .pipeline_vocal_burst import VocalBurstAnalysisPipeline  # noqa: F401
+    from .transformers_versions import run_layer  # noqa: F401
 
 
 @dataclass

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedConfig
 from transformers.utils import ModelOutput
 
 from .configuration_burst2vec import Burst2VecConfig
@@ -16,9 +15,23 @@ from .modeling_compare import ComParEForMultiTask
 from .opening import open_checkpoint
 from .strict_loading import StrictlyLoadedModel
 from .tasks import parse_tasks
+from .transformers_versions import PreTrainedConfig
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
+
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .audio import load_audio  # noqa: F401
+    from .configuration_saved_model import SavedModelConfig  # noqa: F401
+    from .encoder_loading import load_encoder_config  # noqa: F401
+    from .encoders import SpeechEncoder  # noqa: F401
+    from .errors import ParavoxError  # noqa: F401
+    from .gradient_reversal import reverse_gradient  # noqa: F401
+    from .losses import task_loss  # noqa: F401
+    from .model_with_encoder import ModelWithEncoder  # noqa: F401
+    from .pipeline_vocal_burst import VocalBurstAnalysisPipeline  # noqa: F401
+    from .pooling import masked_mean  # noqa: F401
+    from .task_weights import TaskWeights  # noqa: F401
 
 Member = Burst2VecForMultiTask | ComParEForMultiTask
 MEMBER_CLASSES: dict[str, type[Member]] = {

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -21,6 +21,17 @@ from .errors import ConfigError
 from .losses import at_least_float32, task_loss
 from .model_with_encoder import ModelWithEncoder
 from .tasks import parse_tasks
+
+if TYPE_CHECKING:
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .audio import load_audio  # noqa: F401
+    from .configuration_saved_model import SavedModelConfig  # noqa: F401
+    from .encoder_loading import load_encoder_config  # noqa: F401
+    from .opening import open_checkpoint  # noqa: F401
+    from .pipeline_vocal_burst import VocalBurstAnalysisPipeline  # noqa: F401
+    from .pooling import masked_mean  # noqa: F401
+    from .strict_loading import StrictlyLoadedModel  # noqa: F401
+    from .transformers_versions import run_layer  # noqa: F401
 
 
 @dataclass

@@ -7,10 +7,9 @@ from transformers import PreTrainedModel
 
 from .errors import CheckpointError
 from .opening import open_checkpoint
-from .pipeline_vocal_burst import VocalBurstAnalysisPipeline
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
 
 class StrictlyLoadedModel(PreTrainedModel):
@@ -21,8 +20,6 @@ class StrictlyLoadedModel(PreTrainedModel):
 
     # The advice of an error: which method makes a model of this class from another checkpoint.
     made_from = ""
-    # The pipeline's file travels with a saved model because it is imported here.
-    pipeline_class = VocalBurstAnalysisPipeline
 
     @classmethod
     def from_pretrained(

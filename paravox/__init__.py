@@ -2,9 +2,29 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paravox.registration import register_when_imported
+
+if TYPE_CHECKING:
+    from paravox.modeling.configuration_burst2vec import Burst2VecConfig
+    from paravox.modeling.configuration_compare import ComParEConfig
+    from paravox.modeling.configuration_ensemble import Burst2VecEnsembleConfig
+    from paravox.modeling.configuration_prefinetuning import EncoderPreFinetuningConfig, Wav2Vec2PreFinetuningConfig
+    from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+    from paravox.modeling.feature_extraction_compare import ComParEFeatureExtractor
+    from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatureExtractor
+    from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
+    from paravox.modeling.modeling_compare import ComParEForMultiTask
+    from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
+    from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning
+    from paravox.modeling.pipeline_vocal_burst import VocalBurstAnalysisPipeline
+    from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
+    from paravox.trainers.compare_trainer import ComParETrainer
+    from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
+    from paravox.trainers.multi_task_trainer import MultiTaskTrainer
+    from paravox.trainers.prefinetuning_arguments import PreFinetuningTrainingArguments
+    from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer
 
 __version__ = "0.1.0"
 
@@ -14,6 +34,7 @@ _checkout = Path(__file__).resolve().parent.parent
 if (_checkout / "modeling" / "__init__.py").is_file():
     __path__.append(str(_checkout))
 
+# Each is imported when it is first asked for, because Transformers and the code of the models take seconds to import.
 _public_names = {
     "Burst2VecConfig": "modeling.configuration_burst2vec",
     "Burst2VecEnsemble": "modeling.modeling_ensemble",
@@ -32,7 +53,7 @@ _public_names = {
     "MultiTaskTrainingArguments": "trainers.multi_task_arguments",
     "VocalBurstAnalysisPipeline": "modeling.pipeline_vocal_burst",
     "PreFinetuningTrainer": "trainers.prefinetuning_trainer",
-    "PreFinetuningTrainingArguments": "trainers.prefinetuning_trainer",
+    "PreFinetuningTrainingArguments": "trainers.prefinetuning_arguments",
     "Wav2Vec2ForPreFinetuning": "modeling.modeling_prefinetuning",
     "Wav2Vec2PreFinetuningConfig": "modeling.configuration_prefinetuning",
 }

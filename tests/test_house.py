@@ -26,7 +26,7 @@ ROOMS = {
     "model_cards": set(),
 }
 # Modules directly in paravox/: the command starts programs, and the registration names the classes that it registers.
-TOP = {"paravox.cli", "paravox.registration", "paravox"}
+TOP = {"paravox.__main__", "paravox.cli", "paravox.registration", "paravox"}
 LEFT_OUT_OF_REACH = {
     "paravox.model_cards": "holds templates, which runs/model_card.py finds by its folder",
 }
@@ -168,6 +168,7 @@ def test_modeling_imports_nothing_that_a_saved_model_does_not_carry():
         "transformers",
         "av",
         "opensmile",
+        "typing_extensions",  # torch brings it
         *sys.stdlib_module_names,
     }
     for name, tree in SOURCES.items():
@@ -178,6 +179,39 @@ def test_modeling_imports_nothing_that_a_saved_model_does_not_carry():
                 assert {alias.name.split(".")[0] for alias in node.names} <= allowed, name
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 1 and "." not in node.module or node.module.split(".")[0] in allowed, name
+
+
+def reached_from(name: str) -> set[str]:
+    """The modules that a module imports, and those that they import, and so on."""
+    reached, waiting = set(), [name]
+    while waiting:
+        new = IMPORTS[waiting.pop()] - reached
+        reached |= new
+        waiting += new
+    return reached - {name}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name, path in MODULES.items() if room_of(name) == "modeling" and "for_auto_class(" in path.read_text()],
+)
+def test_what_an_auto_class_opens_names_every_file_that_it_needs(name):
+    """Transformers before 5.6 copies from a folder only those that the opened file imports itself."""
+    needed = reached_from(name) - {"paravox.modeling"}
+    assert needed == IMPORTS[name] - {"paravox.modeling"}
+    # The pipeline of a saved model travels with it, though no code of the model uses it.
+    assert ("paravox.modeling.pipeline_vocal_burst" in needed) == (".modeling_" in name)
+
+
+def test_type_checkers_know_every_public_name():
+    typed = {
+        alias.name
+        for block in SOURCES["paravox"].body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        for alias in node.names
+    }
+    assert typed == set(paravox.__all__) - {"__version__"}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

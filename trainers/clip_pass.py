@@ -15,7 +15,7 @@ from .multi_task_arguments import MultiTaskTrainingArguments
 from .sampler import ClipDraw, EvaluationBatchSampler
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
 T = TypeVar("T")
 Step = Callable[[Any, dict[str, torch.Tensor]], dict[str, torch.Tensor]]

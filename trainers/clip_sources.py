@@ -16,7 +16,7 @@ from paravox.modeling.audio import duration_seconds, load_audio
 from paravox.modeling.errors import AudioError, ConfigError
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
 # Crops with this seed are the same in runs of every seed, so that the runs can share stored states.
 SHARED_CROPS_SEED = 1

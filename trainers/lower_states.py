@@ -21,7 +21,7 @@ from .files import written_aside
 from .multi_task_dataset import MultiTaskDataset
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
 # This is part of every folder's name, so that a newer version does not read the files of an older one.
 FORMAT = "float32-2"

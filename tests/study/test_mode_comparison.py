@@ -47,7 +47,7 @@ def test_values_and_intervals_by_hand(compared):
     def values(drawn):
         trials = [[table[key] for table in tables] for pair in drawn for key in tables[0] if key[1:3] == pair]
         gains = [
-            [table["a+b", *cell] - table["none", *cell] for table in tables]
+            [table[("a+b", *cell)] - table[("none", *cell)] for table in tables]
             for pair in drawn
             for cell in cells
             if cell[:2] == pair
