@@ -1,10 +1,15 @@
 """The `paravox` command: the programs of `paravox.recipes` by name."""
 
+import ast
 import sys
-from difflib import get_close_matches
+from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
 import paravox
+from paravox.modeling.errors import did_you_mean
+from paravox.runs.program import START_AGAIN, reader_may_leave, run
 
 COMMANDS = {
     "train": ("burst2vec.train", "train a Burst2Vec model from a YAML file"),
@@ -18,10 +23,14 @@ COMMANDS = {
     "export": ("export", "export a saved model to ONNX, which runs without PyTorch"),
     "publish": ("publish", "publish a saved model on the Hub"),
     "describe": ("describe", "show what a corpus holds"),
+    "configs": ("configs", "list the YAML files that come with paravox, or print one of them"),
     "prefinetune": ("prefinetuning.prefinetune", "pre-finetune an encoder on emotion corpora"),
     "few_shot": ("prefinetuning.few_shot", "run the few-shot study"),
     "report": ("prefinetuning.report", "make the figures and tables of the few-shot study"),
 }
+# These read a YAML file. Their settings can be shown without the libraries that they need.
+WITH_SETTINGS = ("train", "train_compare", "prefinetune", "few_shot")
+HELP = ("-h", "--help", "--help_all")
 USAGE = "usage: paravox COMMAND ...\n\n" + "".join(
     f"  {command:13} {purpose}\n" for command, (_, purpose) in COMMANDS.items()
 )
@@ -29,7 +38,17 @@ USAGE = "usage: paravox COMMAND ...\n\n" + "".join(
 
 def main() -> None:
     """Runs the command that the first argument names, with the arguments that follow it."""
-    name, *arguments = sys.argv[1:] or [""]
+    with reader_may_leave():
+        answer(*(sys.argv[1:] or [""]))
+
+
+def answer(name: str, *arguments: str) -> None:
+    """Runs a command, or prints what it was asked for, and ends the process.
+
+    Args:
+        name (`str`): of the command, or an option of `paravox` itself.
+        arguments (`str`): of the command.
+    """
     # Answered before anything else is imported, because the libraries take seconds.
     if name in ("", "-h", "--help"):
         print(f"{USAGE}\nEach command explains its options with --help. paravox --version prints the version.")
@@ -38,15 +57,28 @@ def main() -> None:
         print(f"paravox {paravox.__version__}")
         sys.exit(0)
     if name not in COMMANDS:
-        # Not by did_you_mean, whose package imports Transformers.
-        nearest = get_close_matches(name, COMMANDS, n=1)
-        advice = f"did you mean {nearest[0]!r}?" if nearest else "paravox --help lists the commands"
+        advice = did_you_mean(name, COMMANDS, otherwise="paravox --help lists the commands")
         print(f"paravox: unknown command {name!r}: {advice}", file=sys.stderr)
         sys.exit(2)
     sys.argv = [f"paravox {name}", *arguments]  # argparse names the program after it
     try:
+        if name in WITH_SETTINGS and set(HELP) & set(arguments):
+            show_settings(COMMANDS[name][0], arguments)
         program = import_module(f"paravox.recipes.{COMMANDS[name][0]}")
-        from paravox.runs.program import START_AGAIN, run
     except KeyboardInterrupt:  # the libraries take seconds to import
         sys.exit(130)
     run(program.main, arguments, go_on=getattr(program, "GO_ON", START_AGAIN))
+
+
+def show_settings(program: str, arguments: Sequence[str]) -> None:
+    """Prints the help of a program that reads a YAML file, as the program does itself, and ends the process.
+
+    Args:
+        program (`str`): a module of `paravox.recipes`, such as `burst2vec.train`.
+        arguments (list of `str`): of its command line, with one of `HELP`.
+    """
+    from paravox.runs.program_settings import SETTINGS
+    from paravox.runs.settings import parse_settings
+
+    source = Path(find_spec(f"paravox.recipes.{program}").origin)
+    parse_settings(SETTINGS[program], arguments, ast.get_docstring(ast.parse(source.read_text()), clean=False))

@@ -23,7 +23,7 @@ finally:
 
 
 def command(*arguments, code=None):
-    program = ["-c", code] if code else ["-m", "paravox.cli"]
+    program = ["-c", code] if code else ["-m", "paravox"]
     return subprocess.run([sys.executable, *program, *arguments], capture_output=True, text=True, timeout=120)
 
 
@@ -150,3 +150,13 @@ def test_ctrl_c_in_a_real_process_leaves_no_traceback():
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors.strip() == "Stopped. To go on, start it again."
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help_all"]])
+def test_a_reader_that_leaves_early_gets_no_traceback(arguments):
+    """As in `paravox train --help_all | head -1`."""
+    command_line = [sys.executable, "-m", "paravox", *arguments]
+    process = subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert (process.wait(timeout=120), errors) == (141, b"")

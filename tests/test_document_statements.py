@@ -11,7 +11,8 @@ from transformers import TrainingArguments
 import paravox.cli
 from paravox.corpora.registry import CORPORA
 from paravox.modeling.tasks import LOSSES_BY_KIND, Task
-from paravox.recipes.burst2vec import train
+from paravox.runs.program_settings import SETTINGS
+from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 
 
 def test_the_readme_is_short():
@@ -244,7 +245,7 @@ def test_ratios_of_speed_are_those_of_their_file():
 
 def test_the_list_of_keys_is_complete():
     fields = {}
-    for settings in train.SETTINGS:
+    for settings in SETTINGS["burst2vec.train"]:
         inherited = TrainingArguments.__dataclass_fields__ if issubclass(settings, TrainingArguments) else {}
         fields |= {field.name: field for field in dataclasses.fields(settings) if field.name not in inherited}
     # Three arguments of the Trainer with another default, which nobody has to change.
@@ -273,7 +274,7 @@ def test_the_tables_of_tasks_and_corpora_are_complete():
     batching = [re.findall(r"`(\w+)`", row[0])[0] for row in tables["`task_batching`"]]
     (choices,) = [
         field.metadata["choices"]
-        for field in dataclasses.fields(train.MultiTaskTrainingArguments)
+        for field in dataclasses.fields(MultiTaskTrainingArguments)
         if field.name == "task_batching"
     ]
     assert sorted(batching) == sorted(choices)

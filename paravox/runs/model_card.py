@@ -17,12 +17,11 @@ import paravox
 from paravox import model_cards
 from paravox.evaluation.card_figures import plot_training_curves
 from paravox.evaluation.score_names import SPLIT_TITLES, column_title, only_scores
-from paravox.modeling.errors import ConfigError
 from paravox.modeling.tasks import Task, parse_tasks
+from paravox.runs.program_settings import CORPUS_KEYS, CardSettings
 from paravox.trainers.publishing import MODEL_FOLDER
 
 PIPELINE_TAG = "audio-classification"
-CORPUS_KEYS = {"name", "what", "license", "url", "hub_id"}
 SPLIT_NAMES = {title: split for split, title in SPLIT_TITLES.items()}
 # Longer than in tables: the Hub shows them without a legend.
 METRIC_NAMES = {"ccc": "CCC", "uar": "UAR (macro recall)", "mae": "mean absolute error"}
@@ -35,30 +34,6 @@ _NOT_ON_A_CARD = re.compile(
     "data_dir|cache_dir|output|encoder$|start_from|resume|overwrite|hub_|push_to_hub|card_|logging|report_to|save_|run_name|"
     "dataloader|tasks$|num_workers|disable_tqdm|log_|accelerator_config|debug|do_eval|_checkpointing|few_shot|local_rank"
 )
-
-
-@dataclass
-class CardSettings:
-    """What only you know about the model, for its card."""
-
-    card_base_model: str | None = field(
-        default=None, metadata={"help": "Hub name of the encoder, if encoder is a folder of yours."}
-    )
-    card_corpora: list[dict] = field(
-        default_factory=list,
-        metadata={"help": "The corpora: a list, each with name and, if known, what, license, url and hub_id."},
-    )
-    card_license: str | None = field(
-        default=None, metadata={"help": "Licence of the weights as the Hub names it, such as cc-by-nc-4.0."}
-    )
-    card_synthetic: bool = field(default=False, metadata={"help": "Whether all training audio is synthetic."})
-
-    def __post_init__(self) -> None:
-        for corpus in self.card_corpora:
-            if not isinstance(corpus, dict) or "name" not in corpus or not corpus.keys() <= CORPUS_KEYS:
-                raise ConfigError(
-                    f"card_corpora holds {corpus!r}: give each a name and any of what, license, url and hub_id"
-                )
 
 
 @dataclass

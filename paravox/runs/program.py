@@ -1,17 +1,18 @@
 """How a program ends, and how it starts another one."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from transformers.utils.logging import disable_progress_bar
-
 from paravox.modeling.errors import ParavoxError
 
-INTERRUPTED = 130  # the exit code that shells give a program which Ctrl-C has stopped
+# The exit codes that shells give a program which Ctrl-C has stopped, and one whose reader has left.
+INTERRUPTED = 130
+CLOSED_PIPE = 141
 START_AGAIN = "start the same command again"
 
 
@@ -26,15 +27,33 @@ def run(main: Callable[..., Any], argv: Sequence[str] | None = None, go_on: str 
         argv (list of `str`, *optional*): these arguments. By default those of the process.
         go_on (`str`, *optional*): how to go on after Ctrl-C, as the end of a sentence.
     """
-    disable_progress_bar()  # of loading and saving weights, which would stand between the lines of a run
+    if "transformers" in sys.modules:  # a program that does not need it should not wait for it
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # of loading and saving weights, which would stand between the lines of a run
     try:
-        main(argv)
+        with reader_may_leave():
+            main(argv)
     except ParavoxError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
         print(f"\nStopped. To go on, {go_on}.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     sys.exit(0)
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Ends the process without a traceback if what it prints is read no longer, as by `paravox train --help | head`."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What Python still holds goes nowhere; otherwise it would complain about the pipe at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED_PIPE)
 
 
 def start(program: str, arguments: Sequence[str], log: Path | None = None) -> None:
@@ -56,12 +75,3 @@ def start(program: str, arguments: Sequence[str], log: Path | None = None) -> No
             done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT)
     if done.returncode:
         sys.exit(done.returncode)
-
-
-def settings_of(program: str) -> tuple[type, ...]:
-    """The dataclasses of the settings of a program, to check a command line before the program is started.
-
-    Args:
-        program (`str`): a module of `paravox.recipes` with `SETTINGS`, such as `burst2vec.train`.
-    """
-    return import_module(f"paravox.recipes.{program}").SETTINGS

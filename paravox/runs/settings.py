@@ -13,6 +13,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from paravox.modeling.errors import ConfigError, did_you_mean
+from paravox.runs.packaged_settings import find_settings
 from paravox.runs.settings_help import print_help
 
 # What people type who come from other packages, or from an earlier paravox.
@@ -97,10 +98,10 @@ def _options(argv: Sequence[str]) -> dict[str, str]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"settings file {path} does not exist: give a YAML file first, such as tiny_demo.yaml")
+    """Reads a YAML file, given by its path or by the name of one that comes with paravox."""
+    path = find_settings(path)
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"settings file {path} is not YAML ({' '.join(str(error).split())}): correct it") from None
     if not isinstance(values, dict):

@@ -17,7 +17,7 @@ from paravox.evaluation.table_2_suite import Suite, SuiteRow, file_name, row_fac
 from paravox.modeling.errors import ConfigError, ParavoxError
 from paravox.modeling.tasks import parse_tasks
 from paravox.runs.output_folder import last_whole_checkpoint
-from paravox.runs.program import settings_of
+from paravox.runs.program_settings import SETTINGS
 from paravox.runs.settings import parse_settings, read_yaml
 from paravox.runs.training_defaults import training_defaults
 from paravox.runs.training_runs import train_once
@@ -198,7 +198,7 @@ def _known_options(suite: Suite, row: SuiteRow, options: Sequence[str]) -> list[
 
 
 def _names(program: str) -> set[str]:
-    return {field.name for settings in settings_of(program) for field in fields(settings)}
+    return {field.name for settings in SETTINGS[program] for field in fields(settings)}
 
 
 def _grouped(options: Sequence[str]) -> list[list[str]]:
@@ -226,7 +226,7 @@ def _parsed(run: SuiteRun) -> dict[str, Any]:
     # Settings are often checked on another machine than the one with the accelerator.
     settings += ["--use_cpu", "true"] if "use_cpu" in names else []
     defaults = training_defaults if "eval_strategy" in names else None
-    parsed = parse_settings(settings_of(run.program), settings, "", defaults)
+    parsed = parse_settings(SETTINGS[run.program], settings, "", defaults)
     return {name: value for part in parsed for name, value in vars(part).items()}
 
 

@@ -1,34 +1,18 @@
 """The corpus of a training run: its settings, and its splits as a trainer takes them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from paravox.corpora.oversampling import oversample
-from paravox.corpora.registry import CORPORA, load_corpus
+from paravox.corpora.registry import load_corpus
 from paravox.modeling.tasks import Task
+from paravox.runs.program_settings import CorpusSettings
 from paravox.trainers.clip_sources import Augmentation
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
 SHOWN_MESSAGES = 3
-
-
-@dataclass
-class CorpusSettings:
-    """The corpus."""
-
-    data_dir: str = field(metadata={"help": "Folder of the corpus; for corpus: dataset also a Hub name."})
-    corpus: str = field(default="metadata_csv", metadata={"help": f"One of {', '.join(CORPORA)}."})
-    corpus_options: dict | None = field(
-        default=None, metadata={"help": "Options of the corpus's reader, such as {no_majority: other}."}
-    )
-    audio: str = field(default="provided", metadata={"help": "Which recordings of ExVo to read: provided or raw."})
-    oversample: bool = field(default=False, metadata={"help": "Repeat Train rows until all strata have one size."})
-    max_repeats: int = field(default=10, metadata={"help": "The most often that oversampling uses a row."})
-    shuffle_labels: bool = field(default=False, metadata={"help": "Shuffle the labels of Train, for a control."})
-    skip_bad: bool = field(default=False, metadata={"help": "Leave out clips that cannot be read."})
 
 
 def read_splits(

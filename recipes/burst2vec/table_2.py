@@ -29,6 +29,7 @@ from paravox.evaluation.table_2_formats import TEXT_FORMATS, html_sections, prin
 from paravox.evaluation.table_2_predictions import keep_predictions, read_table_predictions
 from paravox.evaluation.table_2_suite import Suite, check_seeds, parse_suite
 from paravox.modeling.errors import ConfigError
+from paravox.runs.packaged_settings import find_settings
 from paravox.runs.program import run
 from paravox.runs.settings import read_yaml
 from paravox.runs.suite_runs import check_runs, command_line, facts_of_rows, plan_runs, train_missing
@@ -46,7 +47,8 @@ SET_HERE = {
 def main(argv: list[str] | None = None) -> dict[str, Any] | None:
     """Runs what is missing, and returns what the results file holds, or None after a dry run."""
     arguments, options = parse_arguments(argv)
-    suite = parse_suite(read_yaml(arguments.suite), arguments.suite)
+    file = find_settings(arguments.suite)
+    suite = parse_suite(read_yaml(file), file)
     suite = suite.only(arguments.rows) if arguments.rows else suite
     folder = arguments.from_predictions
     if folder is None:

@@ -13,7 +13,6 @@ import dataclasses
 import json
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,14 @@ from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.opening import open_checkpoint
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.runs.machine import machine_name
-from paravox.runs.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts
+from paravox.runs.model_card import CardFacts, ModelCardCallback, card_facts
 from paravox.runs.output_folder import claim_output_folder, find_checkpoint
 from paravox.runs.program import run
+from paravox.runs.program_settings import SETTINGS, DataSettings, ModelSettings, RunSettings
 from paravox.runs.results import score_constant, score_splits, write_results
 from paravox.runs.settings import parse_settings
 from paravox.runs.trained_model import leave_trained_model, save_model
-from paravox.runs.training_corpus import CorpusSettings, read_splits
+from paravox.runs.training_corpus import read_splits
 from paravox.runs.training_defaults import training_defaults, without_validation
 from paravox.trainers.augmentation import ClipAugmentation
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
@@ -45,81 +45,10 @@ from paravox.trainers.clip_sources import PooledStates
 from paravox.trainers.lower_states import LowerStates, encode_lower_layers
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
-from paravox.trainers.sampler import TASK_BATCHING, padding_share
+from paravox.trainers.sampler import padding_share
 
 GO_ON = "start the same command again with --resume_from_checkpoint last"
 HEADS_FOLDER = "frozen_head"
-
-
-@dataclass
-class ModelSettings:
-    """The model: an encoder and the layers on top of it."""
-
-    tasks: list[dict] = field(
-        metadata={"help": "List of name, kind (intensities, scalar, classes), and labels or range of each task."}
-    )
-    encoder: str | None = field(default=None, metadata={"help": "Folder or Hub name of a pre-trained encoder."})
-    encoder_settings: dict | None = field(
-        default=None, metadata={"help": "Fields of the encoder's config to change, such as {attention_dropout: 0.1}."}
-    )
-    encoder_config: dict | None = field(
-        default=None, metadata={"help": "Instead of encoder: model_type and sizes of one with random weights."}
-    )
-    start_from: str | None = field(
-        default=None, metadata={"help": "Instead of encoder: a saved model of the same tasks, whose settings are kept."}
-    )
-    projection_size: int = field(default=256, metadata={"help": "Width of the projected representation."})
-    feature_size: int = field(default=256, metadata={"help": "Width of the other representations."})
-    dropout: float = field(default=0.1, metadata={"help": "Dropout in the projection and the extractors."})
-    adversarial: bool = field(default=True, metadata={"help": "Adversarial debiasing; false is the paper's -Adv."})
-    discriminator_weight: float = field(default=0.5, metadata={"help": "Alpha 1 of equation 8."})
-    adversarial_weight: float = field(default=0.25, metadata={"help": "Alpha 2 of equation 8."})
-    adversarial_scope: str = field(
-        default="encoder", metadata={"help": "How far a reversed gradient flows: encoder or extractor."}
-    )
-    gradient_reversal: bool = field(
-        default=True, metadata={"help": "With false, the adversarial losses are kept as auxiliary ones."}
-    )
-    layer_weights: bool = field(default=False, metadata={"help": "Learn a weighted mean of all encoder layers."})
-    task_weighting: str = field(
-        default="equal", metadata={"help": "Weights of the tasks: equal or variances (learned)."}
-    )
-    target_rms_db: float | None = field(default=None, metadata={"help": "Level of every clip in dB of full scale."})
-
-
-@dataclass
-class DataSettings(CorpusSettings):
-    """The corpus and how its clips are read."""
-
-    max_seconds: float | None = field(default=None, metadata={"help": "Crop longer Train clips, anew each epoch."})
-    augmentation: list[dict] = field(
-        default_factory=list,
-        metadata={"help": "Transforms of audiomentations for Train clips, such as [{transform: Gain, p: 0.5}]."},
-    )
-    cache_dir: str | None = field(default=None, metadata={"help": "Keep decoded audio in this folder."})
-    cache_gigabytes: float = field(default=20.0, metadata={"help": "The most disk space that a cache takes."})
-    cache_lower_layers: bool = field(
-        default=False, metadata={"help": "Run frozen encoder layers once and keep their states on disk."}
-    )
-
-
-@dataclass
-class RunSettings:
-    """The stages of a run and what it leaves."""
-
-    heads_first_epochs: int = field(
-        default=0, metadata={"help": "First train the rest on the frozen encoder for so many epochs."}
-    )
-    heads_first_task_batching: str = field(
-        default="round_robin", metadata={"help": "task_batching of that stage.", "choices": list(TASK_BATCHING)}
-    )
-    heads_first_learning_rate: float = field(default=1e-3, metadata={"help": "Learning rate of that stage."})
-    heads_first_lr_scheduler_type: str = field(
-        default="linear",
-        metadata={"help": "Schedule of that learning rate.", "choices": ["constant", "linear", "cosine"]},
-    )
-    output: str | None = field(default=None, metadata={"help": "Also write results.json to this file."})
-    overwrite: bool = field(default=False, metadata={"help": "Remove the checkpoints of an earlier run first."})
 
 
 # The settings of a model that its config has too.
@@ -135,7 +64,6 @@ CONFIG_FIELDS = (
     "layer_weights",
     "task_weighting",
 )
-SETTINGS = (ModelSettings, DataSettings, RunSettings, CardSettings, MultiTaskTrainingArguments)
 Datasets = dict[str, MultiTaskDataset]
 
 
@@ -143,7 +71,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Runs the program with command line arguments, a YAML file first; returns the content of results.json."""
     started = time.time()
     model_settings, data_settings, run_settings, card_settings, args = parse_settings(
-        SETTINGS, argv, __doc__, training_defaults
+        SETTINGS["burst2vec.train"], argv, __doc__, training_defaults
     )
     if args.num_train_epochs <= 0 and not run_settings.heads_first_epochs:
         raise ConfigError(

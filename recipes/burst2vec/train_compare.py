@@ -13,7 +13,6 @@ Test; `log.jsonl` with all that was logged; and `checkpoint-*/` to go on from.
 import dataclasses
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,14 @@ from paravox.modeling.configuration_compare import ComParEConfig, parse_baseline
 from paravox.modeling.feature_extraction_compare import ComParEFeatureExtractor, open_smile
 from paravox.modeling.modeling_compare import ComParEForMultiTask
 from paravox.runs.machine import machine_name
-from paravox.runs.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts
+from paravox.runs.model_card import CardFacts, ModelCardCallback, card_facts
 from paravox.runs.output_folder import claim_output_folder, find_checkpoint
 from paravox.runs.program import run
+from paravox.runs.program_settings import SETTINGS, BaselineSettings
 from paravox.runs.results import score_constant, score_splits
 from paravox.runs.settings import parse_settings
 from paravox.runs.trained_model import leave_trained_model, save_model
-from paravox.runs.training_corpus import CorpusSettings, read_splits
+from paravox.runs.training_corpus import read_splits
 from paravox.runs.training_defaults import training_defaults, without_validation
 from paravox.trainers.clip_pass import PassSettings
 from paravox.trainers.compare_trainer import ComParETrainer
@@ -43,39 +43,6 @@ CARD = "compare.md"
 EXTRACTED_AT_ONCE = 16  # clips per batch; a worker gets a new batch when it has finished one
 
 
-@dataclass
-class BaselineSettings:
-    """The model."""
-
-    tasks: list[dict] = field(
-        metadata={"help": "List of name, kind (intensities, scalar, classes), and labels or range of each task."}
-    )
-    shared_sizes: list[int] = field(
-        default_factory=lambda: [128, 64], metadata={"help": "Widths of the layers that all tasks share."}
-    )
-    head_sizes: list[int] = field(
-        default_factory=lambda: [32], metadata={"help": "Widths of each task's own layers before its outputs."}
-    )
-
-
-@dataclass
-class FunctionalsSettings(CorpusSettings):
-    """The corpus and where its functionals are kept."""
-
-    cache_dir: str | None = field(
-        default=None, metadata={"help": "Keep the functionals in this folder (default: functionals/ in output_dir)."}
-    )
-
-
-@dataclass
-class RunSettings:
-    """What a run leaves."""
-
-    output: str | None = field(default=None, metadata={"help": "Also write results.json to this file."})
-    overwrite: bool = field(default=False, metadata={"help": "Remove the checkpoints of an earlier run first."})
-
-
-SETTINGS = (BaselineSettings, FunctionalsSettings, RunSettings, CardSettings, MultiTaskTrainingArguments)
 Datasets = dict[str, MultiTaskDataset]
 
 
@@ -83,7 +50,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Runs the program with command line arguments, a YAML file first; returns the content of results.json."""
     started = time.time()
     model_settings, data_settings, run_settings, card_settings, args = parse_settings(
-        SETTINGS, argv, __doc__, baseline_defaults
+        SETTINGS["burst2vec.train_compare"], argv, __doc__, baseline_defaults
     )
     resume = find_checkpoint(args)
     claim = claim_output_folder(Path(args.output_dir), empty=resume is None, overwrite=run_settings.overwrite)

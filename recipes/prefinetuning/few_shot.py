@@ -13,7 +13,6 @@ missing, so a study can be stopped, killed or extended at any time. `report.py` 
 import math
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -26,11 +25,12 @@ from tqdm import tqdm
 from paravox.corpora.combinations import NO_CORPUS
 from paravox.modeling.errors import ConfigError, did_you_mean
 from paravox.runs.program import run
+from paravox.runs.program_settings import SETTINGS, StudyRunSettings
 from paravox.runs.settings import parse_settings
 from paravox.study.checkpoints import checkpoint_exists
 from paravox.study.draws import TrialClips, draw_clips
 from paravox.study.estimate import estimate_seconds
-from paravox.study.executors import EXECUTORS, run_jobs
+from paravox.study.executors import run_jobs
 from paravox.study.grid import StudySettings, Trial
 from paravox.study.jobs import (
     StudyContext,
@@ -47,44 +47,9 @@ from paravox.study.results_file import LACKING_SHOTS, ResultsFile
 GO_ON = "start the same command again, which runs only the trials that are missing"
 
 
-@dataclass
-class RunSettings:
-    """Where everything is, and who runs the trials."""
-
-    data_dir: str | None = field(default=None, metadata={"help": "The folder of the few-shot corpus."})
-    encoder: str | None = field(default=None, metadata={"help": "Folder or Hub name of the encoder as downloaded."})
-    checkpoints_dir: str | None = field(
-        default=None, metadata={"help": "The output_dir of prefinetune.py, which holds one folder per combination."}
-    )
-    output_dir: str = field(
-        default="runs/few_shot", metadata={"help": "The folder of results.sqlite and of the hidden states."}
-    )
-    executor: str = field(
-        default="inline",
-        metadata={
-            "help": "Who runs the trials: this process (inline), local processes, or a Ray cluster.",
-            "choices": list(EXECUTORS),
-        },
-    )
-    processes: int = field(default=1, metadata={"help": "How many jobs run at the same time."})
-    threads: int = field(
-        default=0, metadata={"help": "Threads per process. By default the processes share all cores evenly."}
-    )
-    only: list[str] | None = field(
-        default=None, metadata={"help": "Run only these trials, such as --only checkpoint=none k=2,8 speaker=0011."}
-    )
-    resume_from: str | None = field(
-        default=None, metadata={"help": "First import the trials of a csv.gz that an earlier run wrote with --output."}
-    )
-    output: str | None = field(
-        default=None, metadata={"help": "At the end write all trials of results.sqlite into this one csv.gz file."}
-    )
-    dry_run: bool = field(default=False, metadata={"help": "Count the trials without running any."})
-
-
 def main(argv: list[str] | None = None) -> dict[str, int]:
     """Runs the program with command line arguments and returns how many trials there are by status."""
-    study, settings = parse_settings((StudySettings, RunSettings), argv, description=__doc__)
+    study, settings = parse_settings(SETTINGS["prefinetuning.few_shot"], argv, __doc__)
     trials = select_trials(study.grid(), settings.only)
     print_plan(study, trials)
     if settings.dry_run:
@@ -128,7 +93,7 @@ def select_trials(grid: list[Trial], only: list[str] | None) -> list[Trial]:
     return grid
 
 
-def run_trials(study: StudySettings, settings: RunSettings, trials: list[Trial], results: ResultsFile) -> None:
+def run_trials(study: StudySettings, settings: StudyRunSettings, trials: list[Trial], results: ResultsFile) -> None:
     """Runs the trials that are missing. Only this process writes the results file."""
     done = results.done()
     missing = [trial for trial in trials if trial not in done]
@@ -157,7 +122,7 @@ def run_trials(study: StudySettings, settings: RunSettings, trials: list[Trial],
             bar.set_postfix_str(f"{60 * bar.n / (time.perf_counter() - started):,.0f} trials per minute")
 
 
-def context_of(study: StudySettings, settings: RunSettings) -> StudyContext:
+def context_of(study: StudySettings, settings: StudyRunSettings) -> StudyContext:
     """What the jobs of this run need."""
     return StudyContext.of(study, settings.data_dir, settings.encoder, settings.checkpoints_dir, settings.output_dir)
 
@@ -191,7 +156,7 @@ def print_plan(study: StudySettings, trials: list[Trial]) -> None:
         print(f"{len(trials):,} of them are chosen by --only")
 
 
-def print_estimate(study: StudySettings, settings: RunSettings, trials: list[Trial]) -> None:
+def print_estimate(study: StudySettings, settings: StudyRunSettings, trials: list[Trial]) -> None:
     """Prints about how long the trials will take, if recordings and encoder are there to try it on."""
     if not (settings.data_dir and settings.encoder and Path(settings.data_dir).is_dir()):
         return

@@ -16,14 +16,14 @@ import copy
 import json
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from transformers import Wav2Vec2FeatureExtractor, set_seed
 
 from paravox.corpora.audio_cache import AudioCache
-from paravox.corpora.combinations import combination_name, merge_corpora, power_set
+from paravox.corpora.combinations import combination_name, power_set
+from paravox.corpora.merged_corpora import merge_corpora
 from paravox.corpora.registry import read_corpus
 from paravox.corpora.splitting import split_clips
 from paravox.evaluation.baselines import constant_predictions
@@ -33,88 +33,28 @@ from paravox.modeling.errors import ConfigError, did_you_mean
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_prefinetuning import PreFinetuningModel, Wav2Vec2ForPreFinetuning
 from paravox.modeling.tasks import Task
-from paravox.runs.model_card import CardSettings, ModelCardCallback, card_facts, write_model_card
+from paravox.runs.model_card import ModelCardCallback, card_facts, write_model_card
 from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint
 from paravox.runs.program import run, start
+from paravox.runs.program_settings import SETTINGS, CardSettings, CorporaSettings, PreFinetuningSettings
 from paravox.runs.settings import parse_settings
 from paravox.study.checkpoints import model_around
 from paravox.trainers.clip_pass import PassSettings
 from paravox.trainers.files import write_text
 from paravox.trainers.lower_states import LowerStates, encode_lower_layers
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
-from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer, PreFinetuningTrainingArguments
+from paravox.trainers.prefinetuning_arguments import PreFinetuningTrainingArguments
+from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer
 from paravox.trainers.publishing import MODEL_FOLDER, publish_run
 from paravox.trainers.scoring import score_split
 
 GO_ON = "start the same command again, which skips what is finished and goes on from the last checkpoint"
 
 
-@dataclass
-class CorporaSettings:
-    """The corpora, and how their clips are read and split."""
-
-    corpora: list[str] = field(
-        metadata={"help": "All corpora of the study. Each is a folder of that name in data_dir."}
-    )
-    data_dir: str = field(metadata={"help": "The folder that holds the corpora."})
-    data_dirs: dict | None = field(
-        default=None, metadata={"help": "The folders of corpora that are elsewhere, such as {iemocap: /data/IEMOCAP}."}
-    )
-    corpus_options: dict | None = field(
-        default=None, metadata={"help": "The options of a corpus's reader, such as {iemocap: {no_majority: other}}."}
-    )
-    split_by: str = field(
-        default="speaker",
-        metadata={
-            "help": "speaker takes the corpus's own split, or makes one without a speaker in two parts. random "
-            "takes 80, 10 and 10 percent of the clips."
-        },
-    )
-    folds: int = field(
-        default=10, metadata={"help": "The number of parts that speakers are split into. One part is Test, one Val."}
-    )
-    fold: int = field(default=0, metadata={"help": "The part that is Test, counted from 0."})
-    max_seconds: float | None = field(
-        default=None, metadata={"help": "Longer Train clips are cropped to this length, at a new place each epoch."}
-    )
-    cache_dir: str | None = field(
-        default=None, metadata={"help": "Decoded audio is kept in this folder, so that it is decoded only once."}
-    )
-    cache_gigabytes: float = field(default=20.0, metadata={"help": "The largest size of the cache on disk."})
-
-
-@dataclass
-class PreFinetuningSettings:
-    """The model, and which combinations of corpora it is trained on."""
-
-    encoder: str = field(metadata={"help": "Folder or Hub name of the pre-trained encoder."})
-    projection_size: int = field(default=256, metadata={"help": "The width of the projector that all corpora share."})
-    combination: list[str] | None = field(
-        default=None, metadata={"help": "The corpora of one combination. By default all corpora."}
-    )
-    power_set: bool = field(
-        default=False, metadata={"help": "Train on every combination of the corpora that is not finished."}
-    )
-    cache_lower_layers: bool = field(
-        default=False,
-        metadata={
-            "help": "Run the layers that trainable_encoder_layers freezes only once, and keep their states in "
-            "cache_dir or output_dir. The states of one split of one corpus take at most cache_gigabytes."
-        },
-    )
-    few_shot_config: str | None = field(
-        default=None,
-        metadata={"help": "Run the few-shot trials of this YAML file on each combination before the next one begins."},
-    )
-    few_shot_data_dir: str | None = field(default=None, metadata={"help": "The folder of the few-shot corpus."})
-
-
 def main(argv: list[str] | None = None) -> dict[str, dict]:
     """Runs the program with command line arguments and returns the results by combination."""
     corpora_settings, settings, card_settings, args = parse_settings(
-        (CorporaSettings, PreFinetuningSettings, CardSettings, PreFinetuningTrainingArguments),
-        argv,
-        description=__doc__,
+        SETTINGS["prefinetuning.prefinetune"], argv, __doc__
     )
     if args.resume_from_checkpoint:
         raise ConfigError("resume_from_checkpoint is not needed: every combination goes on by itself, so leave it out")

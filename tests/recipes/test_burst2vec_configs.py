@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import paravox.recipes
-from paravox.recipes.burst2vec.train import SETTINGS
+from paravox.runs.program_settings import SETTINGS
 from paravox.runs.settings import parse_settings
 from paravox.runs.training_defaults import training_defaults
 
@@ -58,7 +58,8 @@ LEVEL_DB = -3.0
 
 def parsed(name):
     """The settings as a run has them, the defaults of the program included."""
-    return parse_settings(SETTINGS, [str(CONFIGS / f"{name}.yaml"), "--data_dir", "EXVO"], "", training_defaults)
+    given = [str(CONFIGS / f"{name}.yaml"), "--data_dir", "EXVO"]
+    return parse_settings(SETTINGS["burst2vec.train"], given, "", training_defaults)
 
 
 @pytest.mark.parametrize("name", TABLE_2)

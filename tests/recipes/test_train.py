@@ -22,6 +22,7 @@ from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.tasks import parse_tasks
 from paravox.recipes.burst2vec import predict, score, train
 from paravox.runs.output_folder import claim_output_folder
+from paravox.runs.program_settings import SETTINGS
 from paravox.runs.settings import parse_settings
 from paravox.runs.training_defaults import training_defaults
 from paravox.trainers import lower_states
@@ -367,7 +368,7 @@ def test_a_folder_that_is_no_checkpoint_is_named(tmp_path):
 
 
 def settings_of(argv):
-    return parse_settings(train.SETTINGS, argv, "", training_defaults)
+    return parse_settings(SETTINGS["burst2vec.train"], argv, "", training_defaults)
 
 
 def test_oversampling_changes_train_alone_and_to_one_size(demo_data, tmp_path):

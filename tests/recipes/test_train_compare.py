@@ -19,6 +19,7 @@ from paravox.modeling.modeling_compare import ComParEForMultiTask
 from paravox.modeling.tasks import parse_tasks
 from paravox.recipes.burst2vec import ensemble, predict, score, train_compare
 from paravox.runs.output_folder import last_whole_checkpoint
+from paravox.runs.program_settings import SETTINGS
 from paravox.runs.settings import parse_settings
 from paravox.trainers.publishing import check_publishable
 from paravox.trainers.scoring import score_split
@@ -82,7 +83,7 @@ def test_every_yaml_has_the_settings_of_the_organisers(config):
         "seed": 101,
     }
     settings = [str(config), "--data_dir", "nowhere", "--use_cpu", "true"]
-    *_, args = parse_settings(train_compare.SETTINGS, settings, "", train_compare.baseline_defaults)
+    *_, args = parse_settings(SETTINGS["burst2vec.train_compare"], settings, "", train_compare.baseline_defaults)
     assert {name: getattr(args, name) for name in asked} == asked and args.lr_scheduler_type == "constant"
     tasks = config.with_name("real_bursts.yaml" if config == BURSTS else "wl.yaml")
     assert yaml.safe_load(config.read_text())["tasks"] == yaml.safe_load(tasks.read_text())["tasks"]
@@ -91,7 +92,7 @@ def test_every_yaml_has_the_settings_of_the_organisers(config):
 def test_a_short_yaml_trains_as_the_organisers_did(tmp_path, data):
     (tmp_path / "short.yaml").write_text("tasks: [{name: age, kind: scalar, range: [0, 90]}]")
     settings = [str(tmp_path / "short.yaml"), "--data_dir", str(data), "--use_cpu", "true"]
-    *_, args = parse_settings(train_compare.SETTINGS, settings, "", train_compare.baseline_defaults)
+    *_, args = parse_settings(SETTINGS["burst2vec.train_compare"], settings, "", train_compare.baseline_defaults)
     found = (args.learning_rate, args.weight_decay, args.per_device_train_batch_size, args.num_train_epochs)
     assert found == (1e-3, 1e-4, 8, 20) and (args.task_batching, args.max_grad_norm) == ("all_tasks", 0)
     assert (args.encoder_learning_rate, args.warmup_steps, args.lr_scheduler_type) == (None, 0, "constant")

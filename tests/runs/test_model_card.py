@@ -1,19 +1,19 @@
 """The card says what is known of a model, and nothing that must not be on it."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
+from documents import ROOT
 from huggingface_hub import ModelCard
 from transformers import TrainerControl, TrainerState
 
 from paravox.evaluation.card_figures import plot_scores, plot_training_curves
 from paravox.modeling.errors import ConfigError
 from paravox.modeling.tasks import parse_tasks
-from paravox.recipes.burst2vec import train
-from paravox.runs.model_card import CardFacts, CardSettings, ModelCardCallback, card_facts, write_model_card
+from paravox.runs.model_card import CardFacts, ModelCardCallback, card_facts, write_model_card
+from paravox.runs.program_settings import SETTINGS, CardSettings
 from paravox.runs.settings import parse_settings
 
 SCORES = {
@@ -136,9 +136,10 @@ def test_the_callback_writes_what_is_known_so_far(config, facts, tmp_path):
 
 
 def test_settings_that_differ_come_first_and_no_place_is_named(tmp_path):
-    config = Path(train.__file__).parent / "configs" / "tiny_demo.yaml"
+    config = ROOT / "recipes" / "burst2vec" / "configs" / "tiny_demo.yaml"
     secret = ["--hub_token", "hf_secret", "--data_dir", str(tmp_path), "--output_dir", str(tmp_path / "run")]
-    *groups, card, args = parse_settings(train.SETTINGS, [str(config), *secret, "--learning_rate", "2e-3"])
+    given = [str(config), *secret, "--learning_rate", "2e-3"]
+    *groups, card, args = parse_settings(SETTINGS["burst2vec.train"], given)
     facts = card_facts(card, args, str(tmp_path), groups)
     assert facts.settings["learning_rate"] == 2e-3 and facts.settings["projection_size"] == 96
     assert facts.settings["lr_scheduler_type"] == "cosine"

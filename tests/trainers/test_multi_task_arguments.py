@@ -4,7 +4,7 @@ import pytest
 
 from paravox.modeling.errors import ConfigError
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
-from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainingArguments
+from paravox.trainers.prefinetuning_arguments import PreFinetuningTrainingArguments
 
 DEFAULTS = {
     "task_batching": "proportional",

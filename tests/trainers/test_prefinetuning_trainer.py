@@ -14,7 +14,8 @@ from paravox.modeling.tasks import parse_tasks
 from paravox.trainers.clip_pass import PassSettings
 from paravox.trainers.lower_states import encode_lower_layers
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
-from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer, PreFinetuningTrainingArguments
+from paravox.trainers.prefinetuning_arguments import PreFinetuningTrainingArguments
+from paravox.trainers.prefinetuning_trainer import PreFinetuningTrainer
 from paravox.trainers.sampler import ClipDraw
 
 TASKS = parse_tasks(
