@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from .errors import AudioError, ConfigError
+from .errors import AudioError, ConfigError, needs_extra
 
 AudioSource = str | os.PathLike | bytes | BinaryIO | tuple[Any, int] | dict[str, Any]
 """The forms in which paravox takes a recording:
@@ -19,7 +19,7 @@ AudioSource = str | os.PathLike | bytes | BinaryIO | tuple[Any, int] | dict[str,
   with their rate in hertz; floats are full scale at 1, int8, int16 and int32 are scaled by their type's range;
 - `{"bytes": ..., "path": ...}`, as `datasets.Audio(decode=False)` gives it; the path is used if there are no bytes.
 
-Files can be WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF and all else that libsndfile reads; WebM with the `webm` extra.
+Files can be WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF and all else that libsndfile reads; WebM with the extra `av`.
 """
 
 SAMPLING_RATES = (1_000, 768_000)  # hertz: a rate outside of this range comes from a broken header
@@ -337,10 +337,8 @@ def _decode_webm(file: BinaryIO, name: str) -> tuple[np.ndarray, int]:
     try:
         import av
     except ImportError:
-        raise AudioError(
-            f"{name} is WebM, which needs PyAV: pip install 'paravox[webm]', or convert it with "
-            "ffmpeg -i CLIP.webm CLIP.wav"
-        ) from None
+        advice = needs_extra(f"{name} is WebM, which", "PyAV", "av")
+        raise AudioError(f"{advice}, or convert it with ffmpeg -i CLIP.webm CLIP.wav") from None
     try:
         with av.open(file, mode="r") as container:
             stream = container.streams.audio[0]

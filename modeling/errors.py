@@ -40,3 +40,14 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "", otherwise: s
     names = [str(one) for one in known]
     nearest = get_close_matches(str(name), names, n=1)
     return f"did you mean {prefix + nearest[0]!r}?" if nearest else otherwise or f"use one of {', '.join(names)}"
+
+
+def needs_extra(what: str, package: str, extra: str) -> str:
+    """The message about an optional package that is missing.
+
+    Args:
+        what (`str`): what needs it, as the subject of the sentence.
+        package (`str`): its name.
+        extra (`str`): the extra of paravox that installs it.
+    """
+    return f"{what} needs {package}, which is not installed: pip install 'paravox[{extra}]'"

@@ -14,7 +14,7 @@ from transformers import BatchFeature
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from .audio import load_clip
-from .errors import AudioError, ConfigError
+from .errors import AudioError, ConfigError, needs_extra
 
 
 class ComParEFeatureExtractor(FeatureExtractionMixin):
@@ -108,10 +108,7 @@ def open_smile() -> Any:
     try:
         import opensmile
     except ImportError:
-        raise ConfigError(
-            "ComParE functionals need openSMILE, which is not installed: pip install 'paravox[compare]', or opensmile "
-            "alone"
-        ) from None
+        raise ConfigError(needs_extra("the ComParE baseline", "opensmile", "compare")) from None
     return opensmile.Smile(opensmile.FeatureSet.ComParE_2016, opensmile.FeatureLevel.Functionals)
 
 

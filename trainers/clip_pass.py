@@ -11,11 +11,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from .multi_task_arguments import MultiTaskTrainingArguments
 from .sampler import ClipDraw, EvaluationBatchSampler
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from .multi_task_arguments import MultiTaskTrainingArguments
 
 T = TypeVar("T")
 Step = Callable[[Any, dict[str, torch.Tensor]], dict[str, torch.Tensor]]
@@ -60,7 +61,7 @@ class PassSettings:
     show_progress: bool = True
 
     @classmethod
-    def from_arguments(cls, args: MultiTaskTrainingArguments) -> "Self":
+    def from_arguments(cls, args: "MultiTaskTrainingArguments") -> "Self":
         """The settings of an evaluation in a training run.
 
         Args:

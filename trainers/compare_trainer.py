@@ -26,7 +26,10 @@ class ComParETrainer(MultiTaskTrainer):
         ConfigError: if an argument concerns an encoder, which this model does not have, or chooses an optimiser.
     """
 
-    def __init__(self, model: Any, args: MultiTaskTrainingArguments, *others: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, model: Any = None, args: MultiTaskTrainingArguments | None = None, *others: Any, **kwargs: Any
+    ) -> None:
+        args = MultiTaskTrainingArguments() if args is None else args
         for name in ("encoder_learning_rate", "trainable_encoder_layers"):
             if getattr(args, name) is not None:
                 raise ConfigError(f"{name} is {getattr(args, name)!r}, but this model has no encoder: leave it out")

@@ -1,7 +1,8 @@
 """A Trainer for models with several tasks: one-task batches, logs of each term of the loss, and scores per task."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ class MultiTaskTrainer(PublishingTrainer):
     `eval_s_mtl`.
 
     Args:
-        model ([`PreTrainedModel`]): as described above.
+        model ([`PreTrainedModel`], *optional*): as described above. It may be left out if `model_init` is given, a
+            function that makes one, as for `hyperparameter_search`.
         args ([`MultiTaskTrainingArguments`]): the settings of the run.
         feature_extractor: turns clips into the model's inputs, and is saved with every checkpoint.
         train_dataset ([`MultiTaskDataset`], *optional*): the clips to train on.
@@ -56,18 +58,19 @@ class MultiTaskTrainer(PublishingTrainer):
 
     def __init__(
         self,
-        model: Any,
-        args: MultiTaskTrainingArguments,
+        model: Any = None,
+        args: MultiTaskTrainingArguments | None = None,
         feature_extractor: Any = None,
         train_dataset: MultiTaskDataset | None = None,
         eval_dataset: MultiTaskDataset | dict[str, MultiTaskDataset] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.tasks = {task.name: task for task in parse_tasks(model.config.tasks)}
+        args = MultiTaskTrainingArguments() if args is None else args
+        self.tasks = {task.name: task for task in parse_tasks(_config_of(model, kwargs.get("model_init")).tasks)}
         check_devices(args)
         check_task_names(self.tasks, args)
         check_metric_name(self.tasks, args, eval_dataset)
-        if args.trainable_encoder_layers is not None:
+        if model is not None and args.trainable_encoder_layers is not None:
             model.freeze_encoder(args.trainable_encoder_layers)
         self._sums: dict[str, torch.Tensor] = {}
         self._counts: dict[str, int] = defaultdict(int)
@@ -87,6 +90,13 @@ class MultiTaskTrainer(PublishingTrainer):
         if args.early_stopping_patience is not None:
             self.add_callback(EarlyStopping(args.early_stopping_patience, args.early_stopping_threshold))
 
+    def call_model_init(self, trial: Any = None) -> Any:
+        """A new model for a run or a trial, with the layers frozen that the arguments name."""
+        model = super().call_model_init(trial)
+        if self.args.trainable_encoder_layers is not None:
+            model.freeze_encoder(self.args.trainable_encoder_layers)
+        return model
+
     def train_batch_sampler(self) -> OneTaskBatchSampler:
         """The sampler of training batches, before its batches are distributed to the processes."""
         args, dataset = self.args, self.train_dataset
@@ -99,9 +109,12 @@ class MultiTaskTrainer(PublishingTrainer):
         clips = {task: dataset.labelled_clips(task) for task in self.tasks}
         if args.task_batching == "all_tasks":
             labelled = np.unique(np.concatenate(list(clips.values())))
-            return AllTasksBatchSampler(labelled, dataset.seconds, args.per_device_train_batch_size, **settings)
+            return AllTasksBatchSampler(labelled, dataset.seconds, self._train_batch_size, **settings)
         given: Any = args.task_batch_sizes or {}
-        sizes = {task: args.per_device_train_batch_size for task in self.tasks} | given
+        # With auto_find_batch_size, the Trainer lowers the size after each attempt that did not fit into the memory.
+        share = self._train_batch_size / args.per_device_train_batch_size
+        sizes = {task: self._train_batch_size for task in self.tasks}
+        sizes |= {task: max(1, int(size * share)) for task, size in given.items()}
         return OneTaskBatchSampler(clips, dataset.seconds, sizes, task_batching=args.task_batching, **settings)
 
     def get_train_dataloader(self) -> DataLoader:
@@ -294,6 +307,20 @@ def _flat_outputs(output: Any) -> dict[str, torch.Tensor]:
     return {
         f"{kind}/{task}": values for kind in ("logits", "predictions") for task, values in getattr(output, kind).items()
     }
+
+
+def _config_of(model: Any, model_init: Callable[..., Any] | None) -> Any:
+    """The config of the model, or of what `model_init` makes.
+
+    Raises:
+        ConfigError: if neither is given.
+    """
+    if model is None and model_init is None:
+        raise ConfigError("the trainer has no model: give model, or model_init, a function that makes one")
+    if model is None:
+        # With one argument, it takes the trial of a search, and None where there is no search.
+        model = model_init(*[None] * len(signature(model_init).parameters))
+    return model.config
 
 
 def check_devices(args: MultiTaskTrainingArguments) -> None:

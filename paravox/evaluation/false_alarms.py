@@ -12,7 +12,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from statsmodels.stats.proportion import proportion_confint
+from scipy.stats import binomtest
 from tqdm import tqdm
 
 from paravox.evaluation.bootstrap import bootstrap_scores, draw_speakers
@@ -202,5 +202,5 @@ def measure_false_alarms(
 
 
 def _rate(count: int, repetitions: int) -> dict:
-    ends = proportion_confint(count, repetitions, alpha=0.05, method="wilson")
+    ends = binomtest(count, repetitions).proportion_ci(confidence_level=0.95, method="wilson")
     return {"rate": round(count / repetitions, 4), "interval": [round(float(end), 4) for end in ends]}

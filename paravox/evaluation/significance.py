@@ -7,12 +7,13 @@ and clips of one speaker are alike. [`speaker_test`] and [`bootstrap_test`] allo
 
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 from scipy.stats import ttest_1samp, ttest_ind, ttest_rel
-from statsmodels.stats.contingency_tables import cochrans_q, mcnemar
-from statsmodels.stats.multitest import multipletests
 
+from paravox.modeling.errors import ConfigError, needs_extra
 from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task
 
@@ -60,7 +61,7 @@ def paper_test(task: Task, first: np.ndarray, second: np.ndarray, labels: np.nda
     """
     errors = _known_errors(task, first, second, labels)
     if task.kind == "classes":
-        return _p_value(len(errors), lambda: cochrans_q(errors).pvalue)
+        return _p_value(len(errors), lambda: _statsmodels("contingency_tables").cochrans_q(errors).pvalue)
     return _p_value(len(errors), lambda: ttest_ind(errors[:, 0], errors[:, 1]).pvalue)
 
 
@@ -77,6 +78,7 @@ def paired_test(task: Task, first: np.ndarray, second: np.ndarray, labels: np.nd
     wrong = errors.astype(bool)
     table = [[np.sum((wrong[:, 0] == a) & (wrong[:, 1] == b)) for b in (False, True)] for a in (False, True)]
     exact = table[0][1] + table[1][0] < FEW_DISCORDANT
+    mcnemar = _statsmodels("contingency_tables").mcnemar
     return _p_value(len(errors), lambda: mcnemar(table, exact=exact, correction=False).pvalue)
 
 
@@ -138,8 +140,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.array(p_values, np.float64)
     tested = ~np.isnan(corrected)
     if tested.any():
-        corrected[tested] = multipletests(corrected[tested], method="holm")[1]
+        corrected[tested] = _statsmodels("multitest").multipletests(corrected[tested], method="holm")[1]
     return corrected.tolist()
+
+
+def _statsmodels(module: str) -> Any:
+    """A module of `statsmodels.stats`, which is optional."""
+    try:
+        return import_module(f"statsmodels.stats.{module}")
+    except ImportError:
+        raise ConfigError(needs_extra("a significance test", "statsmodels", "study")) from None
 
 
 def _known_errors(task: Task, first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from transformers import BatchFeature
 
 import paravox
 from paravox.inference.opening import FeatureExtractor, Model
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.errors import ConfigError, needs_extra
 from paravox.modeling.tasks import Task
 
 # The largest difference between two correct ways to add the same float32 numbers, for values in 0..1.
@@ -40,7 +40,7 @@ def require_onnx() -> None:
     """Raises [`ConfigError`] if a library that writing an ONNX file needs is not installed."""
     absent = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
     if absent:
-        raise ConfigError(f"export to ONNX needs {' and '.join(absent)}: pip install 'paravox[onnx]'")
+        raise ConfigError(needs_extra("export to ONNX", absent[0], "onnx"))
 
 
 class _Predictions(nn.Module):
@@ -171,7 +171,7 @@ def open_session(file: str | Path, threads: int | None = None) -> Any:
         ConfigError: if onnxruntime is not installed.
     """
     if find_spec("onnxruntime") is None:
-        raise ConfigError("running an ONNX file needs onnxruntime: pip install 'paravox[onnx]'")
+        raise ConfigError(needs_extra("running an ONNX file", "onnxruntime", "onnx"))
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

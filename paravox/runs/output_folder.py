@@ -1,10 +1,10 @@
 """The folder that a run writes to: one run at a time, and nothing of an earlier run is removed unless asked for."""
 
 import errno
-import fcntl
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +13,11 @@ from typing import IO
 from transformers import TrainingArguments
 
 from paravox.modeling.errors import CheckpointError, ConfigError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 # A run cannot go on without any of these, or would go on with other numbers.
 CHECKPOINT_PARTS = ("model*.safetensors", "optimizer*", "scheduler.pt", "rng_state*")
@@ -26,7 +31,8 @@ def _leave_locks_to_the_parent() -> None:
     _locks.clear()
 
 
-os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
+if hasattr(os, "register_at_fork"):  # not on Windows, where processes do not inherit locks
+    os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
 
 
 @contextmanager
@@ -44,12 +50,7 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(
-                f"output_dir {folder} is in use by another run: wait for it or choose another folder"
-            ) from None
+        _lock(lock, folder)
         checkpoints = [path for path in folder.rglob("checkpoint-*") if path.is_dir()]
         if empty and overwrite:
             for checkpoint in checkpoints:
@@ -71,6 +72,20 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
             ) from error
         finally:
             _locks.discard(lock)
+
+
+def _lock(lock: IO, folder: Path) -> None:
+    """Locks the file of a folder. Where files cannot be locked, it says so and goes on."""
+    try:
+        if fcntl is None:
+            raise OSError("this system has no flock")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigError(
+            f"output_dir {folder} is in use by another run: wait for it or choose another folder"
+        ) from None
+    except OSError as error:
+        print(f"output_dir {folder} cannot be locked ({error}): start no second run in it", file=sys.stderr)
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:

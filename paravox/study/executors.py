@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from paravox.modeling.errors import ConfigError, did_you_mean
+from paravox.modeling.errors import ConfigError, did_you_mean, needs_extra
 
 EXECUTORS = ("inline", "processes", "ray")
 Job = Any
@@ -58,7 +58,7 @@ def _run_on_ray(function: Callable[[Job], Rows], jobs: list[Job], processes: int
     try:
         import ray
     except ImportError:
-        raise ConfigError("executor 'ray' needs Ray: pip install 'paravox[ray]', or use --executor processes") from None
+        raise ConfigError(f"{needs_extra('executor ray', 'ray', 'ray')}, or use --executor processes") from None
     ray.init(ignore_reinit_error=True, log_to_driver=False)
 
     @ray.remote(num_cpus=threads)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import wilcoxon
-from statsmodels.stats.multitest import multipletests
 
 from paravox.corpora.combinations import NO_CORPUS, combination_name, power_set
+from paravox.evaluation.significance import holm
 from paravox.modeling.errors import ConfigError
 from paravox.study.results_file import FAILED, FINISHED, LACKING_SHOTS
 
@@ -265,9 +265,7 @@ def paired_tests(results: StudyResults) -> pd.DataFrame:
             row = {"comparison": comparison, "k": k, "speakers": len(by_speaker)} | _difference(cells)
             rows.append(row | {"p": p, "p_holm": np.nan, "note": note})
         table = pd.DataFrame(rows)
-        tested = table["p"].notna()
-        if tested.any():
-            table.loc[tested, "p_holm"] = multipletests(table.loc[tested, "p"], method="holm")[1]
+        table["p_holm"] = holm(table["p"])
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 

@@ -31,7 +31,7 @@ def encode(samples, rate=RATE, **format):
 
 def encode_av(samples, container, codec, rate, **options):
     """A file by PyAV, from samples (1, samples)."""
-    av = pytest.importorskip("av", reason="needs PyAV, the [webm] extra")
+    av = pytest.importorskip("av", reason="needs PyAV, the extra av")
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=options) as output:
         stream = output.add_stream(codec, rate=rate)
@@ -197,7 +197,7 @@ def test_webm_without_pyav_names_the_extra_and_a_conversion(webm, tmp_path, monk
     (tmp_path / "clip.webm").write_bytes(webm)
     monkeypatch.setitem(sys.modules, "av", None)
     for read in (load_audio, duration_seconds):
-        with pytest.raises(AudioError, match=r"clip\.webm .*pip install 'paravox\[webm\]'.*ffmpeg -i CLIP\.webm"):
+        with pytest.raises(AudioError, match=r"clip\.webm .*pip install 'paravox\[av\]'.*ffmpeg -i CLIP\.webm"):
             read(tmp_path / "clip.webm")
 
 

@@ -83,7 +83,7 @@ def test_what_it_refuses():
 def test_without_opensmile_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "opensmile", None)
     open_smile.cache_clear()
-    with pytest.raises(ConfigError, match=r"need openSMILE, which is not installed: pip install 'paravox\[compare\]'"):
+    with pytest.raises(ConfigError, match=r"needs opensmile, which is not installed: pip install 'paravox\[compare\]'"):
         ComParEFeatureExtractor()((noise(0.3), RATE))
 
 

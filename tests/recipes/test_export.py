@@ -61,5 +61,5 @@ def test_an_ensemble_is_one_file_that_describes_itself(make_model, encoder_confi
 
 def test_the_export_is_refused_before_the_model_is_opened(monkeypatch):
     monkeypatch.setattr(onnx_export, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"export to ONNX needs onnx and onnxscript: pip install"):
+    with pytest.raises(ConfigError, match=r"export to ONNX needs onnx, which is not installed: pip install"):
         export.main(["nowhere"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from paravox.modeling.errors import ConfigError
+from paravox.runs import output_folder
 from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint
 
 
@@ -37,6 +38,23 @@ def test_other_errors_stay_what_they_are(tmp_path, error):
     with pytest.raises(type(error), match=str(error.args[-1])):
         with claim_output_folder(tmp_path / "run", empty=True):
             raise error
+
+
+@pytest.mark.parametrize("lacks", ["the module", "locks on this disk"])
+def test_where_files_cannot_be_locked_a_run_says_so_and_goes_on(lacks, tmp_path, monkeypatch, capsys):
+    if lacks == "the module":
+        monkeypatch.setattr(output_folder, "fcntl", None)
+    else:
+
+        def flock(file, operation):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(output_folder.fcntl, "flock", flock)
+    with claim_output_folder(tmp_path / "run", empty=True):
+        with claim_output_folder(tmp_path / "run", empty=True):
+            pass
+    errors = capsys.readouterr().err
+    assert errors.count("run cannot be locked (") == 2 and "start no second run in it" in errors
 
 
 def test_the_newest_whole_checkpoint():

@@ -1,0 +1,42 @@
+"""Opens saved models where there is no paravox; `transformers_versions.py` runs it in other environments.
+
+    python open_saved_models.py FOLDER_OR_NAME ... < clips.json
+
+It is run with the Python of an environment that is to be tried, and prints one JSON object per model: what the model
+predicts for the clips on its standard input, by the model itself and by its pipeline, or the error.
+"""
+
+import json
+import sys
+
+import numpy as np
+import torch
+from transformers import AutoFeatureExtractor, AutoModel, pipeline
+
+RATE = 16_000
+
+
+def main() -> None:
+    clips = [np.array(samples, np.float32) for samples in json.load(sys.stdin)]
+    for place in sys.argv[1:]:
+        try:
+            found = {"place": place, **predict(place, clips)}
+        except Exception as error:  # whatever it is, it is the answer
+            found = {"place": place, "error": f"{type(error).__name__}: {str(error)[:300]}"}
+        print(json.dumps(found), flush=True)
+
+
+def predict(place: str, clips: list[np.ndarray]) -> dict:
+    model = AutoModel.from_pretrained(place, trust_remote_code=True)
+    extractor = AutoFeatureExtractor.from_pretrained(place, trust_remote_code=True)
+    with torch.inference_mode():
+        output = model(**extractor([(clip, RATE) for clip in clips], return_tensors="pt"))
+    analyse = pipeline("vocal-burst-analysis", model=place, trust_remote_code=True)
+    return {
+        "predictions": {task: values.tolist() for task, values in output.predictions.items()},
+        "records": analyse([{"array": clip, "sampling_rate": RATE} for clip in clips]),
+    }
+
+
+if __name__ == "__main__":
+    main()
