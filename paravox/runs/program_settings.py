@@ -96,6 +96,10 @@ class ModelSettings:
     task_weighting: str = field(
         default="equal", metadata={"help": "Weights of the tasks: equal or variances (learned)."}
     )
+    lora: dict | None = field(
+        default=None,
+        metadata={"help": "Adapters in the encoder, which then learns nothing else: fields of LoraConfig, as {r: 8}."},
+    )
     target_rms_db: float | None = field(default=None, metadata={"help": "Level of every clip in dB of full scale."})
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, set_seed
-from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
+from transformers.trainer_utils import HubStrategy, IntervalStrategy, SaveStrategy, SchedulerType
 
 from paravox.corpora.audio_cache import AudioCache
 from paravox.corpora.class_weights import with_balanced_weights, without_balanced_weights
@@ -28,6 +28,7 @@ from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtrac
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.opening import open_checkpoint
 from paravox.modeling.tasks import Task, parse_tasks
+from paravox.runs.lora import ADAPTER_FOLDER, add_lora, merge_lora
 from paravox.runs.machine import machine_name
 from paravox.runs.model_card import CardFacts, ModelCardCallback, card_facts
 from paravox.runs.output_folder import claim_output_folder, find_checkpoint
@@ -77,6 +78,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         raise ConfigError(
             "num_train_epochs and heads_first_epochs are both 0, so nothing would learn: raise one of them"
         )
+    if model_settings.lora is not None:
+        check_lora(data_settings, args)
     output_dir = Path(args.output_dir)
     resume = find_checkpoint(args)
     claim = claim_output_folder(output_dir, empty=resume is None, overwrite=run_settings.overwrite)
@@ -97,7 +100,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         if run_settings.heads_first_epochs:
             results[HEADS_FOLDER] = train_heads_first(model, extractor, datasets, args, run_settings, resume)
         if args.num_train_epochs > 0:
-            results |= train(model, extractor, datasets, args, facts, resume)
+            results |= train(model, extractor, datasets, args, facts, resume, model_settings)
         else:
             results |= results[HEADS_FOLDER]
         results["seconds"] = round(time.time() - started)
@@ -114,16 +117,34 @@ def train(
     args: MultiTaskTrainingArguments,
     facts: CardFacts,
     resume: str | None,
+    settings: ModelSettings,
 ) -> dict[str, dict[str, float]]:
     """Trains the model, saves it, and only then scores it; returns the scores by split."""
+    adapted = add_lora(model, settings.lora) if settings.lora is not None else None
     card = ModelCardCallback(model.config, facts)
     trainer = Burst2VecTrainer(model, args, extractor, datasets["train"], datasets.get("validation"), callbacks=[card])
     print_plan(trainer)
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_state()
+    if adapted is not None:
+        merge_lora(adapted, Path(args.output_dir) / ADAPTER_FOLDER, settings.encoder)
     if trainer.is_world_process_zero():
         save_model(model, extractor, args)
     return score_splits(trainer, datasets)
+
+
+def check_lora(settings: DataSettings, args: MultiTaskTrainingArguments) -> None:
+    """Raises [`ConfigError`] if a setting contradicts adapters in all layers of the encoder."""
+    if args.trainable_encoder_layers is not None or settings.cache_lower_layers:
+        raise ConfigError(
+            "lora puts adapters into every layer of the encoder and freezes the rest: leave trainable_encoder_layers "
+            "and cache_lower_layers out"
+        )
+    if args.push_to_hub and args.hub_strategy != HubStrategy.END:
+        raise ConfigError(
+            "with lora, only the model at the end is whole, because checkpoints hold the adapters apart: set "
+            "hub_strategy: end"
+        )
 
 
 def finish(

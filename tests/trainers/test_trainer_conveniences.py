@@ -59,17 +59,17 @@ def test_auto_find_batch_size_lowers_the_batches_of_every_task(batching, make_tr
     monkeypatch.setattr(model, "forward", with_little_memory)
     given = {} if batching == "all_tasks" else {"task_batch_sizes": {"age": 4}}
     trainer = make_trainer(
-        model, auto_find_batch_size=True, per_device_train_batch_size=16, task_batching=batching, **given
+        model, auto_find_batch_size=True, per_device_train_batch_size=7, task_batching=batching, **given
     )
     trainer.train()
     size = trainer._train_batch_size
     assert size <= 5 < max(sizes)
-    # The last attempt draws every clip once per task, in batches of the size that fitted; those of age are smaller.
-    by_task = {"emotion": size, "age": max(1, 4 * size // 16), "country": size}
+    # The last attempt draws every clip once per task, in as few batches as fit; those of age are smaller.
+    by_task = {"emotion": size, "age": 4 * size // 7, "country": size}
     drawn = [size] if batching == "all_tasks" else by_task.values()
     steps = sum(-(-CLIPS // of_task) for of_task in drawn)
     assert trainer.state.global_step == steps
-    assert sum(sizes[-steps:]) == (CLIPS if batching == "all_tasks" else 3 * CLIPS) and max(sizes[-steps:]) == size
+    assert sum(sizes[-steps:]) == (CLIPS if batching == "all_tasks" else 3 * CLIPS) and max(sizes[-steps:]) <= size
 
 
 def test_a_trainer_makes_its_model_anew_for_every_run(make_trainer, make_model):

@@ -1,0 +1,49 @@
+"""Low-rank adapters (LoRA, Hu et al. 2021) in the encoder of a model, by the library PEFT."""
+
+from pathlib import Path
+from typing import Any
+
+from paravox.modeling.errors import ConfigError, needs_extra
+from paravox.modeling.model_with_encoder import ModelWithEncoder
+
+ADAPTER_FOLDER = "adapter"
+# The projections of the attention that Hu et al. adapt. All encoders name them so.
+DEFAULTS = {"target_modules": ["q_proj", "v_proj"]}
+
+
+def add_lora(model: ModelWithEncoder, settings: dict[str, Any]) -> Any:
+    """Puts adapters into the encoder's layers and freezes the rest of the encoder.
+
+    Args:
+        model ([`ModelWithEncoder`]): its encoder is changed in place.
+        settings (`dict`): fields of `peft.LoraConfig`, such as `r`, `lora_alpha` and `target_modules`.
+
+    Returns:
+        `peft.PeftModel`: the encoder with its adapters, for [`merge_lora`].
+
+    Raises:
+        ConfigError: if PEFT is not installed, or does not take the settings.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise ConfigError(needs_extra("lora", "peft", "lora")) from None
+    try:
+        return get_peft_model(model.encoder.model, LoraConfig(**(DEFAULTS | settings)))
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"lora {settings!r}: {reason}: give fields of peft.LoraConfig, such as {{r: 8}}") from error
+
+
+def merge_lora(adapted: Any, folder: Path, encoder: str | None) -> None:
+    """Saves the adapters alone, and adds what they have learned to the weights of the encoder, which is plain again.
+
+    Args:
+        adapted (`peft.PeftModel`): from [`add_lora`].
+        folder (`Path`): that of the adapters, which `peft.PeftModel.from_pretrained` opens on top of the encoder.
+        encoder (`str`, *optional*): the Hub name of the encoder. A folder of this machine is not written down.
+    """
+    is_name = encoder is not None and not Path(encoder).exists()
+    adapted.peft_config["default"].base_model_name_or_path = encoder if is_name else None
+    adapted.save_pretrained(folder)
+    adapted.merge_and_unload()
