@@ -1,19 +1,20 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-# Any Python from 3.11 on. PYTHON=... names another one.
+# Any Python from 3.11 on, which the newest versions in constraints.txt need. PYTHON=... names another one.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# How many processes run the tests. Each takes one test file at a time.
+# How many processes run the tests. One that has finished its share takes over tests of the others.
 WORKERS ?= 2
+PYTEST := HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests --numprocesses $(WORKERS) --dist worksteal
 CODE := benchmarks model_cards modeling paravox recipes tests trainers setup.py
 
-.PHONY: help setup demo test test-all quality types style publish bench
+.PHONY: help setup demo test test-slow test-all test-versions test-floors quality types style release-check publish bench
 
 help:  ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 setup: $(INSTALLED)  ## Make .venv and install paravox into it, with the versions that were tested
 
@@ -29,10 +30,19 @@ demo: setup  ## Train on synthetic bursts, compare, save and predict, in a few m
 	$(BIN)/python recipes/demo/demo.py --output_dir runs/demo
 
 test: setup  ## Run the tests that need nothing but this checkout
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests --ignore tests/slow -m "not slow" --numprocesses $(WORKERS) --dist loadfile
+	$(PYTEST) --ignore tests/slow -m "not slow"
 
-test-all: setup  ## Run all tests, also slow ones; tests/slow needs real data in ../shared or PARAVOX_SHARED
+test-slow: setup  ## Run the tests that take long, but need nothing but this checkout either
+	$(PYTEST) --ignore tests/slow -m slow
+
+test-all: setup test-versions test-floors  ## Run all tests; tests/slow needs real data in ../shared or PARAVOX_SHARED
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests
+
+test-versions: setup  ## Open saved models in several versions of Transformers
+	$(BIN)/python benchmarks/transformers_versions.py
+
+test-floors: setup  ## Run the tests with the oldest versions that setup.cfg allows; FLOORS_PYTHON= names a Python 3.10
+	$(BIN)/python benchmarks/floors.py $(if $(FLOORS_PYTHON),--python $(FLOORS_PYTHON))
 
 quality: setup types  ## Check format, lint and types
 	$(BIN)/ruff format --check $(CODE)
@@ -48,10 +58,18 @@ style: setup  ## Fix format and lint
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
+release-check: setup  ## Build and try what would be released, and compare its version with the changelog
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/slow/test_release.py
+	@version=$$($(BIN)/python -c 'import paravox; print(paravox.__version__)'); \
+		newest=$$(grep -m 1 '^## ' CHANGELOG.md); \
+		[[ "$$newest " == "## $$version "* ]] || \
+		{ echo "this is version $$version, but CHANGELOG.md begins with '$$newest': make them agree"; exit 1; }
+
 publish: setup  ## Publish a saved model: FOLDER=runs/mine/model REPO=me/name
 	$(BIN)/python recipes/publish.py $(FOLDER) $(REPO)
 
-bench: setup  ## Run the benchmarks; ENCODER= (a Whisper), NEMO=, DATA_DIR= and MODEL= add those that need them
+bench: setup  ## Run the benchmarks; ENCODER= (a Whisper), NEMO=, DATA_DIR=, MODEL= and CLIP= add those that need them
+	$(BIN)/python benchmarks/start_up.py $(if $(MODEL),--model $(MODEL) --clip $(CLIP))
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/task_batching.py
 	$(if $(DATA_DIR),$(BIN)/python benchmarks/reading.py --encoder $(ENCODER) --data_dir $(DATA_DIR))

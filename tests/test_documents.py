@@ -67,7 +67,7 @@ SMALL = {
 }
 # The settings of the YAML files that do not fit an encoder of two layers, or make a run long.
 SMALLER_SETTINGS = {"trainable_encoder_layers": "1", "heads_first_epochs": "2"}
-STUBS = ("accelerate", "hf", "make", "paravox", "pip", "python")
+STUBS = ("accelerate", "hf", "make", "paravox", "pip", "python", "torchrun")
 STUB = """#!/bin/bash
 printf '%s\\0' "${0##*/}" "$@" >> "$CALLS"
 printf '\\1\\0' >> "$CALLS"
@@ -162,7 +162,8 @@ def program_of(call: list[str]) -> tuple[str, list[str]]:
         assert call[1] in paravox.cli.COMMANDS, call
         return paravox.cli.COMMANDS[call[1]][0], call[2:]
     script = next(position for position, word in enumerate(call) if word.endswith(".py"))
-    assert call[:1] == ["python"] and script == 1 or call[:2] == ["accelerate", "launch"], call
+    launchers = (["accelerate", "launch"], ["torchrun", "--nproc_per_node"])
+    assert call[:1] == ["python"] and script == 1 or call[:2] in launchers, call
     assert (ROOT / call[script]).is_file(), call
     return call[script].removeprefix("recipes/").removesuffix(".py").replace("/", "."), call[script + 1 :]
 
@@ -183,14 +184,7 @@ def fill_in(module: str, arguments: list[str], home: SimpleNamespace) -> list[st
             settings = json.loads((model / "config.json").read_text())
     filled = [str(home.places.get(word, word)) for word in arguments]
     if "FOLDER" in filled:
-        name = re.sub(r"\W+", "_", json.dumps([[task["name"], task["kind"]] for task in settings["tasks"]]))
-        corpus = home.folder / "corpora" / name
-        if not corpus.is_dir():
-            write_metadata_corpus(corpus, settings["tasks"])
-            table = pd.read_csv(corpus / "metadata.csv", dtype=str)
-            table["source"] = np.resize(["one", "another"], len(table))
-            table.to_csv(corpus / "metadata.csv", index=False)
-        filled = [str(corpus) if word == "FOLDER" else word for word in filled]
+        filled = [corpus_for(settings["tasks"], home) if word == "FOLDER" else word for word in filled]
     if "--dry_run" in filled:
         return filled
     if "--from_predictions" in filled:  # which an earlier block may have written, of these rows only
@@ -201,6 +195,18 @@ def fill_in(module: str, arguments: list[str], home: SimpleNamespace) -> list[st
         if "encoder" in settings and "--encoder" not in filled and not Path(settings["encoder"]).is_dir():
             small += ["--encoder", str(home.places["facebook/hubert-base-ls960"])]
     return filled + small
+
+
+def corpus_for(tasks: list[dict], home: SimpleNamespace) -> str:
+    """The folder of a small corpus with a metadata.csv whose columns fit some tasks."""
+    name = re.sub(r"\W+", "_", json.dumps([[task["name"], task["kind"]] for task in tasks]))
+    corpus = home.folder / "corpora" / name
+    if not corpus.is_dir():
+        write_metadata_corpus(corpus, tasks)
+        table = pd.read_csv(corpus / "metadata.csv", dtype=str)
+        table["source"] = np.resize(["one", "another"], len(table))
+        table.to_csv(corpus / "metadata.csv", index=False)
+    return str(corpus)
 
 
 def run_call(call: list[str], home: SimpleNamespace, capsys: pytest.CaptureFixture) -> None:
@@ -228,7 +234,13 @@ def run_shell_block(block: Block, home: SimpleNamespace, capsys: pytest.CaptureF
 
 
 def run_python_block(block: Block, home: SimpleNamespace) -> bool:
-    exec(compile(block.text, str(block), "exec"), {"__name__": "block"})
+    text = re.sub(r"n_trials=\d+", "n_trials=2", block.text)
+    for name, place in home.places.items():
+        text = text.replace(f'"{name}"', repr(str(place)))
+    if '"FOLDER"' in text:
+        named = next(other for other in blocks_of(block.document) if other.language == "yaml" and "tasks" in other.text)
+        text = text.replace('"FOLDER"', repr(corpus_for(yaml.safe_load(named.text)["tasks"], home)))
+    exec(compile(text, str(block), "exec"), {"__name__": "block"})
     return True
 
 
@@ -351,3 +363,22 @@ def test_the_first_command_on_own_clips_runs_in_a_shell(home, monkeypatch):
     done = subprocess.run(["bash", "-c", line], env=os.environ | {"PATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all(word in done.stdout for word in ("train", "amusement", "Venezuela"))
+
+
+@pytest.mark.slow
+def test_launch_lines_start_the_processes_that_they_name(home, monkeypatch):
+    """On a machine without a GPU, some ways of `accelerate launch` start one process without a word."""
+    monkeypatch.chdir(home.folder)
+    (block,) = [block for block in blocks_of("docs/training.md") if "--nproc_per_node 2" in block.text]
+    corpus = corpus_for([{"name": "age", "kind": "scalar", "range": [18, 90]}], home)
+    small = {"encoder": str(home.places["openai/whisper-base"])}
+    small["tasks"] = [{"name": "age", "kind": "scalar", "range": [18, 90]}]
+    Path("small.yaml").write_text(yaml.safe_dump(small))
+    lines = re.split(r"(?<!\\)\n", block.text.strip())
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    assert len(lines) == 2
+    for line in lines:
+        line = f"{line.replace('FOLDER', corpus)} {' '.join(TRAINING)} --overwrite true"
+        done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, cwd=home.folder)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "over 2 processes" in done.stdout, line

@@ -1,6 +1,8 @@
 """The wheel: it holds what the folders hold, nothing at top level but paravox, and imports from anywhere."""
 
+import configparser
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -19,7 +21,7 @@ def wheel(tmp_path_factory):
     copy = folder / "source"
     copy.mkdir()
     # Built from a copy: setuptools leaves build/ and egg-info beside setup.py.
-    for name in [*FOLDERS, "setup.py", "setup.cfg", "README.md", "LICENSE"]:
+    for name in [*FOLDERS, "setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]:
         subprocess.run(["cp", "-r", str(ROOT / name), str(copy)], check=True)
     command = [
         sys.executable,
@@ -50,6 +52,34 @@ def test_the_wheel_holds_what_the_folders_hold(wheel):
     carried = {name for name in names if Path(name).suffix in CARRIED}
     assert carried == set(expected_files()) and len(carried) > 40
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"paravox"}
+
+
+def test_the_description_on_a_package_index_has_no_dead_link(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (metadata,) = [name for name in archive.namelist() if name.endswith("METADATA")]
+    text = archive.read(metadata).decode()
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert links and all(link.startswith("https://") for link in links)
+    assert "\n# paravox\n" in text and "docs/training.md has" in text  # the words of a link stay
+
+
+def test_every_python_that_is_named_is_one_that_setup_allows(wheel):
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    named = re.findall(r"Python :: (3\.\d+)", settings["metadata"]["classifiers"])
+    assert f">={named[0]}" == settings["options"]["python_requires"] and len(named) >= 3
+
+
+def test_the_floors_are_the_lower_bounds():
+    """What make test-floors installs is what setup.cfg promises."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    floors = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints-floors.txt").read_text(), re.MULTILINE))
+    core = dict(re.findall(r"^([\w-]+) >=([\d.]+)", settings["options"]["install_requires"], re.MULTILINE))
+    extras = {}
+    for part in ("study", "compare", "av", "tensorboard"):
+        extras |= dict(re.findall(r"^([\w-]+) >=([\d.]+)", settings["options.extras_require"][part], re.MULTILINE))
+    assert len(core) >= 19 and core | extras == floors
 
 
 def test_every_module_imports_from_the_wheel(wheel, tmp_path):
