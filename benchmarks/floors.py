@@ -20,7 +20,7 @@ from environments import ROOT, record_environments
 
 CONSTRAINTS = ROOT / "constraints-floors.txt"
 EXTRAS = "tests"
-TESTS = ["-m", "not slow", "--ignore", "tests/slow", "--numprocesses", "2", "--dist", "worksteal"]
+TESTS = ["tests", "-m", "not slow", "--ignore", "tests/slow", "--numprocesses", "2", "--dist", "worksteal"]
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
         folder = (arguments.folder or Path(temporary) / "floors").resolve()
         python = make_environment(arguments.python, folder)
         report = Path(temporary) / "report.xml"
-        command = [python, "-m", "pytest", "tests", f"--junitxml={report}", *(arguments.tests or TESTS)]
+        command = [python, "-m", "pytest", f"--junitxml={report}", *(arguments.tests or TESTS)]
         done = subprocess.run(command, cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1"})
         if not arguments.tests:
             suite = ElementTree.parse(report).getroot()[0].attrib

@@ -76,6 +76,9 @@ def load_encoder_weights(encoder: SpeechEncoder, name_or_path: str, **hub_option
             f"{len(unfit)} have another shape ({', '.join(unfit[:3])}): it is not a checkpoint of "
             f"{type(encoder.model).__name__} with this config"
         )
+    weights = source.state_dict()
     for key in sorted(info["missing_keys"]):
         logger.info("encoder %s has no %s: it starts from random numbers", name_or_path, key)
-    encoder.model.load_state_dict(source.state_dict())
+        # Those that the encoder was built with: before 5.21, Transformers leaves such a weight as the memory was.
+        weights[key] = encoder.model.state_dict()[key]
+    encoder.model.load_state_dict(weights)

@@ -15,7 +15,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder, Whisper
 
 from .errors import ConfigError
 from .opening import open_checkpoint
-from .transformers_versions import PreTrainedConfig, create_bidirectional_mask, run_layer
+from .transformers_versions import PreTrainedConfig, attention_mask_of, run_layer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -148,7 +148,7 @@ class SpeechEncoder(nn.Module):
         Raises:
             ConfigError: if the layers cannot run alone.
         """
-        layer_mask = create_bidirectional_mask(self.model.config, hidden, frame_mask)
+        layer_mask = attention_mask_of(self.model.config, hidden, frame_mask)
         states = []
         for layer in self.layers[lower_layers:]:
             # LayerDrop: a skipped layer passes its input on.

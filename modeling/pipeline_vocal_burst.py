@@ -4,11 +4,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from types import GeneratorType
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
@@ -81,6 +82,8 @@ class VocalBurstAnalysisPipeline(Pipeline):
         """
         if isinstance(inputs, list) and not inputs:
             return []
+        if isinstance(inputs, GeneratorType):  # which Transformers before 5.20 would read to its end first
+            inputs = _Stream(inputs)
         return super().__call__(inputs, **kwargs)
 
     def _sanitize_parameters(
@@ -211,6 +214,16 @@ def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
     remaining = iter(items)
     while chunk := list(islice(remaining, size)):
         yield chunk
+
+
+class _Stream(IterableDataset):
+    """A generator as a dataset, which is read as it is used."""
+
+    def __init__(self, recordings: Iterator[Any]) -> None:
+        self.recordings = recordings
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.recordings
 
 
 def _unchanged(windows: list[Window]) -> list[Window]:

@@ -14,20 +14,33 @@ except ImportError:  # before 5.0
 try:
     from transformers.masking_utils import create_bidirectional_mask
 except ImportError:  # before 5.0
+    create_bidirectional_mask = None
     from transformers.modeling_attn_mask_utils import _prepare_4d_attention_mask
 
-    def create_bidirectional_mask(config: Any, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(batch, frames), true where a frame is real -> (batch, 1, frames, frames), added to the attention's scores"""
-        return _prepare_4d_attention_mask(mask, hidden.dtype)
+
+def attention_mask_of(config: PreTrainedConfig, hidden: torch.Tensor, frame_mask: torch.Tensor) -> Any:
+    """The mask that the layers of an encoder take.
+
+    Args:
+        config ([`PreTrainedConfig`]): of the encoder; it names the implementation of the attention.
+        hidden (`torch.Tensor` of shape `(batch, frames, hidden)`): the input of the first of the layers.
+        frame_mask (`torch.Tensor` of shape `(batch, frames)`): true where a frame is real.
+
+    Returns:
+        What the implementation takes: a `torch.Tensor`, or None where every frame is real.
+    """
+    if create_bidirectional_mask is None:
+        return _prepare_4d_attention_mask(frame_mask, hidden.dtype)
+    return create_bidirectional_mask(config, hidden, frame_mask)
 
 
-def run_layer(layer: nn.Module, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def run_layer(layer: nn.Module, hidden: torch.Tensor, mask: Any) -> torch.Tensor:
     """Runs one transformer layer of an encoder.
 
     Args:
         layer (`nn.Module`): of wav2vec 2.0, HuBERT or Whisper.
         hidden (`torch.Tensor` of shape `(batch, frames, hidden)`): its input.
-        mask (`torch.Tensor`): from `create_bidirectional_mask`.
+        mask: from [`attention_mask_of`].
 
     Returns:
         `torch.Tensor` of shape `(batch, frames, hidden)`.
@@ -39,4 +52,4 @@ def run_layer(layer: nn.Module, hidden: torch.Tensor, mask: torch.Tensor) -> tor
     return output[0] if isinstance(output, tuple) else output
 
 
-__all__ = ["PreTrainedConfig", "create_bidirectional_mask", "run_layer"]
+__all__ = ["PreTrainedConfig", "attention_mask_of", "run_layer"]

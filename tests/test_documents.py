@@ -303,6 +303,7 @@ def in_one_process(monkeypatch):
 
 # They train and compare several models, which takes a minute.
 SLOW_DOCUMENTS = (
+    "docs/training.md",
     "recipes/burst2vec/README.md",
     "recipes/burst2vec/results/README.md",
     "recipes/prefinetuning/README.md",
@@ -348,6 +349,7 @@ def test_how_many_blocks_were_run(home, capsys):
         )
 
 
+@pytest.mark.slow
 def test_the_first_command_on_own_clips_runs_in_a_shell(home, monkeypatch):
     command = Path(sys.executable).parent / "paravox"
     if not command.is_file():

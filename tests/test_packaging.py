@@ -82,6 +82,7 @@ def test_the_floors_are_the_lower_bounds():
     assert len(core) >= 19 and core | extras == floors
 
 
+@pytest.mark.slow
 def test_every_module_imports_from_the_wheel(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     modules = [name.removesuffix(".py").replace("/", ".") for name in sorted(expected_files()) if name.endswith(".py")]

@@ -95,14 +95,10 @@ class MultiTaskTrainingArguments(TrainingArguments):
             )
         if self.task_batching == "all_tasks" and self.task_batch_sizes:
             raise ConfigError("task_batch_sizes cannot be used with all_tasks: use per_device_train_batch_size")
-        # Transformers before 5.2 has group_by_length instead.
-        strategy = getattr(self, "train_sampling_strategy", "random")
-        if getattr(self, "group_by_length", False):
-            strategy = "group_by_length"
-        if strategy != "random":
+        if self.train_sampling_strategy != "random":
             raise ConfigError(
-                f"train_sampling_strategy {strategy!r} cannot be used with one-task batches: leave it out and use "
-                "task_batching and length_buckets"
+                f"train_sampling_strategy {self.train_sampling_strategy!r} cannot be used with one-task batches: leave "
+                "it out and use task_batching and length_buckets"
             )
         if self.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             raise ConfigError(

@@ -60,6 +60,12 @@ def _run_on_ray(function: Callable[[Job], Rows], jobs: list[Job], processes: int
     except ImportError:
         raise ConfigError(f"{needs_extra('executor ray', 'ray', 'ray')}, or use --executor processes") from None
     ray.init(ignore_reinit_error=True, log_to_driver=False)
+    # Ray would wait for ever for a node that has enough.
+    most = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+    if threads > most:
+        raise ConfigError(
+            f"threads {threads}: no node of the Ray cluster has so many CPUs, the largest has {most:g}: give fewer"
+        )
 
     @ray.remote(num_cpus=threads)
     def remote(job: Job) -> Rows:

@@ -204,6 +204,7 @@ score.main([model, "--data_dir", "corpus", "--output", "middle.json", "--revisio
 """
 
 
+@pytest.mark.slow
 def test_predict_and_score_take_a_name(hub, work, trained, clips):
     middle = list(hub.repositories[MODEL].revisions)[1]
     said = output_of(run(hub, work, "-c", PREDICT_AND_SCORE, MODEL, middle, clips[0]))
@@ -217,6 +218,7 @@ def test_predict_and_score_take_a_name(hub, work, trained, clips):
     )
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_model_on_the_hub(hub, work, trained):
     config = yaml.safe_load((Path(predict.__file__).parent / "configs" / "tiny_demo.yaml").read_text())
     del config["encoder_config"]
@@ -263,6 +265,7 @@ print(trainer.push_to_hub("By hand", blocking=True).commit_message)
 """
 
 
+@pytest.mark.slow
 def test_a_trainer_pushes_to_a_branch_and_says_why_it_cannot(hub, work, trained, tmp_path):
     hub.fail_next("POST", "/commit/next", 403)
     said = output_of(
@@ -357,6 +360,7 @@ def test_what_cannot_be_opened_says_why(hub, work, trained):
         assert re.search(message, line), line
 
 
+@pytest.mark.slow
 def test_publishing_says_what_is_in_the_way(hub, work, trained, tmp_path):
     changed = tmp_path / "model"
     shutil.copytree(trained / "model", changed)
@@ -379,6 +383,7 @@ def test_publishing_says_what_is_in_the_way(hub, work, trained, tmp_path):
     assert said.startswith("the Hub cannot be reached to write to 'writer/x'")
 
 
+@pytest.mark.slow
 def test_an_upload_that_was_cut_off_is_tried_again(hub, work, saved_members, tmp_path):
     """The client sends large files again by itself; what is visible in between is nothing, or all."""
     hub.fail_next("PUT", "/lfs/", "drop")

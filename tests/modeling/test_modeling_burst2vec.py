@@ -237,7 +237,7 @@ def test_predictions_are_in_their_ranges_and_units(make_model, make_inputs, enco
     model = make_model(encoder)
     with torch.no_grad():
         for head in model.heads.values():  # wide enough for values outside the range
-            head.weight *= 20
+            head.weight *= 200
         output = model(**make_inputs(encoder, seconds=(0.3, 0.2, 0.5, 0.1)))
     assert output.loss is None and output.loss_terms is None
     emotion, age, country = (output.predictions[name] for name in TASK_NAMES)
@@ -525,7 +525,8 @@ def test_activation_checkpointing_changes_no_gradient(make_model, make_inputs, l
     for checkpointed in (False, True):
         model = make_model(encoder, layer_weights=layer_weights, adversarial_scope=scope).train()
         if checkpointed:
-            model.activation_checkpointing_enable()
+            # The second name is the one of Transformers before 5.21.
+            (getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable)()
         passes = []
         # A checkpointed layer's linear layers run again in the backward pass.
         first = next(module for module in model.encoder.layers[0].modules() if isinstance(module, torch.nn.Linear))

@@ -60,6 +60,7 @@ def outputs_alone(folder, paths):
         return model, [model(**extractor([str(path)], return_tensors="pt")) for path in paths]
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_models_alone(models, corpus, tmp_path, capsys):
     output = tmp_path / "out" / "audit.json"
     given = [f"adversarial={models[0]}", f"adversarial={models[1]}", models[2]]

@@ -80,7 +80,8 @@ def test_a_dry_run_estimates_the_time_where_it_can(places, mode, capsys):
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("mode", [HEAD, pytest.param([*FULL, *SMALL], marks=pytest.mark.slow)], ids=["head", "full"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [HEAD, [*FULL, *SMALL]], ids=["head", "full"])
 def test_a_trial_is_the_same_alone_in_any_order_and_on_two_processes(run, mode):
     _, grid = run("grid", *mode)
     assert (grid["status"] == "finished").all() and len(grid) == (4 * 2 * 2 * 3 * 2 if mode == HEAD else 2 * 2 * 2)

@@ -163,6 +163,7 @@ def test_a_study_without_the_baseline_says_so_on_the_pictures(make_report, monke
     assert json.loads((folder / "summary.json").read_text())["not_run"] == 0
 
 
+@pytest.mark.slow
 def test_a_single_k_without_trials_is_marked(make_report, monkeypatch):
     monkeypatch.setitem(sys.modules["matplotlib"].rcParams, "svg.fonttype", "none")
     rows = planted_rows()

@@ -101,9 +101,10 @@ def test_every_training_yaml_runs(config, exvo_folder, tiny_encoder_folders, tmp
     assert "Scores" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
-    [pytest.param(path, marks=[pytest.mark.slow] if path.stem != "ddp" else []) for path in LAUNCH_CONFIGS],
+    LAUNCH_CONFIGS,
     ids=lambda path: path.stem,
 )
 def test_every_launch_yaml_starts_the_recipe(config, tmp_path):

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+pytestmark = pytest.mark.slow  # two processes take most of a minute to start and to run
+
 TASKS = ("emotion", "age", "country")
 SCRIPT = """
 import json, os, sys

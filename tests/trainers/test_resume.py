@@ -153,7 +153,7 @@ CASES["all_tasks"][3].update({"save_steps": 3, "eval_steps": 3})
 CASES["persistent_workers"][3].update({"save_steps": 5, "eval_steps": 5, "dataloader_persistent_workers": "true"})
 
 
-SLOW_CASES = ("all_tasks", "persistent_workers")
+SLOW_CASES = ("two_processes", "all_tasks", "persistent_workers")
 
 
 @pytest.mark.parametrize(
