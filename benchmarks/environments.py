@@ -1,4 +1,4 @@
-"""What the programs about environments share: the pinned versions, and the file of what was found."""
+"""What the programs about environments share: pinned versions, the file of what was found, and the page about it."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("environments.json")
+PAGE = ROOT / "docs" / "environments.md"
 
 
 def pinned(package: str, constraints: Path = ROOT / "constraints.txt") -> str:
@@ -18,7 +19,41 @@ def pinned(package: str, constraints: Path = ROOT / "constraints.txt") -> str:
 
 
 def record_environments(part: str, found: dict[str, Any]) -> None:
-    """Writes what one program has found; what the others have found stays."""
+    """Keeps what one program has found, beside what the others have, and writes the tables of the page anew."""
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     results[part] = found
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    PAGE.write_text(with_tables(PAGE.read_text(), results))
+
+
+def with_tables(page: str, results: dict[str, Any]) -> str:
+    """The page with the tables of the results, each between two comments that name it."""
+    for name, table in {"transformers": versions_table(results), "floors": floors_table(results)}.items():
+        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, _, rest = page.partition(start)
+        page = before + start + "\n" + table + "\n" + end + rest.partition(end)[2]
+    return page
+
+
+def versions_table(results: dict[str, Any]) -> str:
+    """Versions of Transformers by models: the largest difference of a prediction, or that a model does not open."""
+    found = results.get("transformers", {})
+    models = list(dict.fromkeys(name for rows in found.values() for name in rows))
+    lines = [["model", *found], ["---"] * (len(found) + 1)]
+    for name in models:
+        rows = [found[version].get(name, {}) for version in found]
+        lines.append([name, *(f"{row['largest_difference']:.0e}" if "error" not in row else "fails" for row in rows)])
+    return _lines(lines)
+
+
+def floors_table(results: dict[str, Any]) -> str:
+    """The oldest versions, and how many tests passed with them."""
+    found = results.get("floors", {})
+    versions = ", ".join(f"{name} {version}" for name, version in found.get("versions", {}).items())
+    lines = [["Python", "tests passed", "failed", "skipped", "versions"], ["---"] * 5]
+    lines.append([str(found.get(name, "")) for name in ("Python", "passed", "failed", "skipped")] + [versions])
+    return _lines(lines)
+
+
+def _lines(cells: list[list[str]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)

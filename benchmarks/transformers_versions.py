@@ -87,7 +87,7 @@ def main() -> None:
         for version in arguments.versions:
             install(python, f"transformers=={version}")
             found[version] = try_version(version, python, Path(folder), hub, expected)
-    record_environments("versions_of_transformers", found)
+    record_environments("transformers", found)
     failed = [
         f"{version}: {name}: {row}" for version, rows in found.items() for name, row in rows.items() if not fits(row)
     ]

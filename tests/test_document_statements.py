@@ -243,6 +243,24 @@ def test_ratios_of_speed_are_those_of_their_file():
         assert_rounded(re.search(pattern, words_of(document))[1], rows[row]["ratio"], f"{document}, {row}")
 
 
+def test_the_environments_are_those_of_their_file():
+    results = json.loads((ROOT / "benchmarks/environments.json").read_text())
+    tables = {table[0][0]: table for table in tables_of("docs/environments.md")}
+    header, *rows = tables["model"]
+    versions = header[1:]
+    assert versions == list(results["transformers"]) and len(versions) >= 6
+    for name, *cells in rows:
+        for version, cell in zip(versions, cells, strict=True):
+            assert float(cell) == pytest.approx(results["transformers"][version][name]["largest_difference"], rel=0.5)
+    assert {row[0] for row in rows} == set(results["transformers"][versions[0]])
+    floors = results["floors"]
+    ((python, passed, failed, skipped, shown),) = tables["Python"][1:]
+    assert [python, int(passed), int(failed), int(skipped)] == [
+        floors[name] for name in ("Python", "passed", "failed", "skipped")
+    ]
+    assert failed == "0" and shown == ", ".join(f"{name} {version}" for name, version in floors["versions"].items())
+
+
 def test_the_list_of_keys_is_complete():
     fields = {}
     for settings in SETTINGS["burst2vec.train"]:
