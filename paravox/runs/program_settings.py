@@ -98,7 +98,7 @@ class ModelSettings:
     )
     lora: dict | None = field(
         default=None,
-        metadata={"help": "Adapters in the encoder, which then learns nothing else: fields of LoraConfig, as {r: 8}."},
+        metadata={"help": "Train adapters in the encoder instead of its weights: {r: 8}."},
     )
     target_rms_db: float | None = field(default=None, metadata={"help": "Level of every clip in dB of full scale."})
 

@@ -3,9 +3,8 @@
     accelerate launch recipes/burst2vec/train.py SETTINGS.yaml --data_dir FOLDER --output_dir runs/mine
     accelerate launch recipes/burst2vec/train.py SETTINGS.yaml --resume_from_checkpoint last
 
-Every field below and every argument of the Trainer is a key of the YAML file and an option of the command line. Two
-keys are enough: `tasks` and `encoder`. A run leaves in `output_dir`: `model/`, which `from_pretrained` opens;
-`results.json`; `predictions/` of Val and Test; `log.jsonl` with all that was logged; and `checkpoint-*/` to go on from.
+Every option is also a key of the YAML file; two are enough, `tasks` and `encoder`. A run leaves in `output_dir`:
+`model/`, which `from_pretrained` opens, `results.json`, `predictions/`, `log.jsonl`, and checkpoints to go on from.
 """
 
 import copy

@@ -4,10 +4,9 @@
     paravox train_compare SETTINGS.yaml --resume_from_checkpoint last
 
 A small network on 6,373 functionals per clip, which openSMILE computes once (pip install 'paravox[compare]'). Sizes,
-losses and optimiser are those of the organisers; the challenge reported the best of several seeds. Every field below
-and every argument of the Trainer is a key of the YAML file and an option of the command line. A run leaves in
-`output_dir` what train.py leaves: `model/`, which `from_pretrained` opens; `results.json`; `predictions/` of Val and
-Test; `log.jsonl` with all that was logged; and `checkpoint-*/` to go on from.
+losses and optimiser are those of the organisers; the challenge reported the best of several seeds. Every option is also
+a key of the YAML file. A run leaves in `output_dir` what train.py leaves: `model/`, which `from_pretrained` opens;
+`results.json`; `predictions/` of Val and Test; `log.jsonl` with all that was logged; and `checkpoint-*/` to go on from.
 """
 
 import dataclasses

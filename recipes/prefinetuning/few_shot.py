@@ -5,9 +5,9 @@ r"""Run the few-shot study: adapt every checkpoint to every speaker from k clips
         --checkpoints_dir runs/pre_finetuning
     python recipes/prefinetuning/few_shot.py CONFIG.yaml ... --only checkpoint=none k=2,8 speaker=0011
 
-Every field below is a key of the YAML file and an option of the command line. Each trial is stored in
-`output_dir/results.sqlite` as soon as it is done. When the same command is started again, it runs the trials that are
-missing, so a study can be stopped, killed or extended at any time. `report.py` makes figures and tables from the file.
+Every option is also a key of the YAML file. Each trial is stored in `output_dir/results.sqlite` as soon as it is done.
+When the same command is started again, it runs the trials that are missing, so a study can be stopped, killed or
+extended at any time. `report.py` makes figures and tables from the file.
 """
 
 import math

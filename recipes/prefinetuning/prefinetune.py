@@ -5,11 +5,10 @@ r"""Pre-finetune an encoder on one combination of emotion corpora, or on every c
     accelerate launch recipes/prefinetuning/prefinetune.py CONFIG.yaml ... --combination emodb ravdess
     accelerate launch recipes/prefinetuning/prefinetune.py CONFIG.yaml ... --power_set
 
-Every field below and every argument of the Trainer is a key of the YAML file and an option of the command line. Each
-combination leaves a folder `output_dir/<combination>/` with `results.json` and `model/`, which opens by
-from_pretrained; for wav2vec 2.0 also `sequence_classification/<corpus>/`, which the stock class opens. A combination
-that has these is skipped, so a power set that was stopped goes on where it was. `output_dir/results.json` holds the
-results of all combinations.
+Every option is also a key of the YAML file. Each combination leaves a folder `output_dir/<combination>/` with
+`results.json` and `model/`, which opens by from_pretrained; for wav2vec 2.0 also `sequence_classification/<corpus>/`,
+which the stock class opens. A combination that has these is skipped, so a power set that was stopped goes on where it
+was. `output_dir/results.json` holds the results of all combinations.
 """
 
 import copy

@@ -126,7 +126,7 @@ def test_a_missing_library_is_named_with_its_extra(make_model, monkeypatch, abse
     monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name == absent else object())
     model = make_model()
     extractor = Burst2VecFeatureExtractor.for_config(model.config.encoder)
-    with pytest.raises(ConfigError, match=rf"needs {absent}: pip install 'paravox\[onnx\]'"):
+    with pytest.raises(ConfigError, match=rf"needs {absent}, which is not installed: pip install 'paravox\[onnx\]'"):
         if absent == "onnxruntime":
             onnx_export.check_file(model, extractor, "model.onnx")
         else:
