@@ -18,6 +18,7 @@ from .losses import at_least_float32, cross_entropy_loss, mse_loss, partly_known
 from .strict_loading import StrictlyLoadedModel
 from .task_weights import TaskWeights
 from .tasks import Task, parse_tasks
+from .transformers_versions import KEEPS_BUFFERS_IN_FLOAT32
 
 if TYPE_CHECKING:
     # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from .configuration_saved_model import SavedModelConfig  # noqa: F401
     from .opening import open_checkpoint  # noqa: F401
     from .pipeline_vocal_burst import VocalBurstAnalysisPipeline  # noqa: F401
-    from .transformers_versions import run_layer  # noqa: F401
 
 
 @dataclass
@@ -85,7 +85,7 @@ class ComParEForMultiTask(StrictlyLoadedModel):
     # The loss is a mean over the batch: the Trainer divides it by the accumulation steps.
     accepts_loss_kwargs = False
     # Some functionals, and some distances from their mean, are larger than all numbers of half precision.
-    _keep_in_fp32_modules_strict = ["standardisation", "shared_layers"]
+    _keep_in_fp32_modules_strict = [*(["standardisation"] if KEEPS_BUFFERS_IN_FLOAT32 else []), "shared_layers"]
 
     def __init__(self, config: ComParEConfig) -> None:
         super().__init__(config)

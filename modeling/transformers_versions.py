@@ -18,6 +18,10 @@ except ImportError:  # before 5.0
     from transformers.modeling_attn_mask_utils import _prepare_4d_attention_mask
 
 
+# Before 5.0, a list of modules to keep in float32 may not name one that has nothing but buffers.
+KEEPS_BUFFERS_IN_FLOAT32 = create_bidirectional_mask is not None
+
+
 def attention_mask_of(config: PreTrainedConfig, hidden: torch.Tensor, frame_mask: torch.Tensor) -> Any:
     """The mask that the layers of an encoder take.
 
@@ -52,4 +56,4 @@ def run_layer(layer: nn.Module, hidden: torch.Tensor, mask: Any) -> torch.Tensor
     return output[0] if isinstance(output, tuple) else output
 
 
-__all__ = ["PreTrainedConfig", "attention_mask_of", "run_layer"]
+__all__ = ["KEEPS_BUFFERS_IN_FLOAT32", "PreTrainedConfig", "attention_mask_of", "run_layer"]

@@ -67,7 +67,7 @@ def test_every_python_that_is_named_is_one_that_setup_allows(wheel):
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg")
     named = re.findall(r"Python :: (3\.\d+)", settings["metadata"]["classifiers"])
-    assert f">={named[0]}" == settings["options"]["python_requires"] and len(named) >= 3
+    assert f">={named[0]}" == settings["options"]["python_requires"] and len(named) >= 2
 
 
 def test_the_floors_are_the_lower_bounds():

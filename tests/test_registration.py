@@ -89,7 +89,9 @@ def test_importing_paravox_imports_no_library():
 
 
 def test_the_auto_classes_come_with_no_code_of_a_model():
-    assert run(f"import sys, paravox\nfrom transformers import AutoFeatureExtractor, AutoModel\n{IMPORTED}") == []
+    """Paravox imports none of its own beside them, and nothing that they do not import themselves."""
+    auto_classes = f"from transformers import AutoFeatureExtractor, AutoModel\n{IMPORTED}"
+    assert run(f"import sys, paravox\n{auto_classes}") == run(f"import sys\n{auto_classes}")
 
 
 @pytest.mark.parametrize("model_type", CLASSES)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors.numpy import save_file
 from transformers import AutoFeatureExtractor, AutoModel
 
@@ -112,6 +113,10 @@ def test_a_saved_model_opens_in_this_paravox_and_predicts_the_same(saved, name):
     assert any(first != second for first, second in expected["predictions"].values())  # the clips make a difference
 
 
+@pytest.mark.skipif(
+    tuple(map(int, transformers.__version__.split(".")[:2])) < (5, 20),
+    reason="the code that was saved with these models needs Transformers 5.20 or newer",
+)
 def test_saved_models_open_by_their_own_code_and_predict_the_same(saved, tmp_path):
     np.savez(tmp_path / "clips.npz", first=CLIPS[0], second=CLIPS[1])
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -122,7 +122,7 @@ class ResultsFile:
         if not path.is_file():
             raise ConfigError(f"resume_from {path} does not exist: give a csv.gz that few_shot.py wrote with --output")
         try:
-            table = pd.read_csv(path, dtype={"speaker": str, "predictions": str})
+            table = pd.read_csv(path, dtype={"speaker": str, "predictions": str}, float_precision="round_trip")
         except (ValueError, OSError, EOFError) as error:
             raise ConfigError(
                 f"resume_from {path} cannot be read ({error}): give a csv.gz that few_shot.py wrote"
