@@ -27,8 +27,10 @@ def record_environments(part: str, found: dict[str, Any]) -> None:
 
 
 def with_tables(page: str, results: dict[str, Any]) -> str:
-    """The page with the tables of the results, each between two comments that name it."""
+    """The page with the tables of the results, each between two comments that name it, where the page has these."""
     for name, table in {"transformers": versions_table(results), "floors": floors_table(results)}.items():
+        if f"<!-- {name} -->" not in page:
+            continue
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = page.partition(start)
         page = before + start + "\n" + table + "\n" + end + rest.partition(end)[2]
