@@ -58,7 +58,7 @@ def run(code):
     [
         "import transformers\nimport paravox",
         "import paravox\nimport transformers",
-        "from transformers import AutoModel\nimport paravox",
+        pytest.param("from transformers import AutoModel\nimport paravox", marks=pytest.mark.slow),
         pytest.param("from paravox.modeling.configuration_ensemble import FORMAT_VERSION", marks=pytest.mark.slow),
         pytest.param("from paravox.trainers.sampler import OneTaskBatchSampler", marks=pytest.mark.slow),
         pytest.param("from paravox.runs.settings import parse_settings", marks=pytest.mark.slow),

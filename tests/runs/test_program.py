@@ -59,6 +59,7 @@ def test_another_program_runs_in_a_process_of_its_own_and_its_failure_ends_this_
     assert end.value.code == 1
 
 
+@pytest.mark.slow
 def test_what_the_other_program_says_reaches_the_terminal(capfd):
     with pytest.raises(SystemExit) as end:
         start("burst2vec.train", ["nowhere.yaml"])

@@ -43,7 +43,7 @@ def make_trainer(make_model, dataset, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("batching", ["proportional", "all_tasks"])
+@pytest.mark.parametrize("batching", ["proportional", pytest.param("all_tasks", marks=pytest.mark.slow)])
 def test_auto_find_batch_size_lowers_the_batches_of_every_task(batching, make_trainer, make_model, monkeypatch):
     model = make_model()
     sizes = []
