@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import torch
+import transformers
 from transformers import AutoFeatureExtractor, AutoModel, pipeline
 
 RATE = 16_000
@@ -20,9 +21,9 @@ def main() -> None:
     clips = [np.array(samples, np.float32) for samples in json.load(sys.stdin)]
     for place in sys.argv[1:]:
         try:
-            found = {"place": place, **predict(place, clips)}
+            found = {"transformers": transformers.__version__, **predict(place, clips)}
         except Exception as error:  # whatever it is, it is the answer
-            found = {"place": place, "error": f"{type(error).__name__}: {str(error)[:300]}"}
+            found = {"transformers": transformers.__version__, "error": f"{type(error).__name__}: {str(error)[:300]}"}
         print(json.dumps(found), flush=True)
 
 

@@ -203,7 +203,7 @@ def try_version(
         command = [python, Path(__file__).with_name("open_saved_models.py"), *places]
         done = subprocess.run(command, input=clips, env=environment, cwd=folder, capture_output=True, text=True)
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        if len(lines) != len(places):
+        if len(lines) != len(places) or {line["transformers"] for line in lines} != {version}:
             raise SystemExit(f"Transformers {version}: {done.stdout}{done.stderr[-2000:]}")
         for name, *answers in zip(names, lines[: len(names)], lines[len(names) :], strict=True):
             found[name] = compare(answers, expected[name])
