@@ -78,7 +78,7 @@ def test_the_wheel_works_where_there_is_no_checkout(installed, tmp_path):
     assert "real_bursts" in run(installed / "paravox", "configs", cwd=tmp_path)
     code = (
         "from paravox.corpora.synthetic import write_synthetic_corpus\n"
-        "write_synthetic_corpus('corpus', {'train': 24, 'validation': 8, 'test': 8}, seed=0)"
+        "write_synthetic_corpus('corpus', {'train': 180, 'validation': 40, 'test': 40}, seed=0)"
     )
     run(installed / "python", "-c", code, cwd=tmp_path)
     options = ["--data_dir", "corpus", "--output_dir", "runs/tiny", "--max_steps", "4", "--eval_strategy", "no"]
