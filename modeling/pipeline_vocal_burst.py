@@ -82,7 +82,7 @@ class VocalBurstAnalysisPipeline(Pipeline):
         """
         if isinstance(inputs, list) and not inputs:
             return []
-        if isinstance(inputs, GeneratorType):  # which Transformers before 5.20 would read to its end first
+        if isinstance(inputs, GeneratorType):  # which older Transformers would read to its end first
             inputs = _Stream(inputs)
         return super().__call__(inputs, **kwargs)
 

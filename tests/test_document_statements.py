@@ -253,6 +253,10 @@ def test_the_environments_are_those_of_their_file():
         for version, cell in zip(versions, cells, strict=True):
             assert float(cell) == pytest.approx(results["transformers"][version][name]["largest_difference"], rel=0.5)
     assert {row[0] for row in rows} == set(results["transformers"][versions[0]])
+    floors = results["floors"]
+    ((*counts, shown),) = tables["Python"][1:]
+    assert counts == [str(floors[name]) for name in ("Python", "passed", "failed", "skipped")]
+    assert shown == ", ".join(f"{name} {version}" for name, version in floors["versions"].items())
 
 
 def test_the_list_of_keys_is_complete():

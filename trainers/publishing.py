@@ -56,7 +56,7 @@ class PublishingTrainer(Trainer):
         """
         repo_id = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
         with plain_hub_errors(repo_id):
-            # Before 5.20, the Trainer does not take `private`.
+            # In older Transformers, the Trainer does not take `private`.
             super().init_hf_repo(token, **({} if private is None else {"private": private}))
             if self.args.hub_revision is not None and self.is_world_process_zero():
                 HfApi(token=token or self.args.hub_token).create_branch(

@@ -139,6 +139,8 @@ def check_lora(settings: DataSettings, args: MultiTaskTrainingArguments) -> None
             "lora puts adapters into every layer of the encoder and freezes the rest: leave trainable_encoder_layers "
             "and cache_lower_layers out"
         )
+    if args.num_train_epochs <= 0:
+        raise ConfigError("lora learns nothing if num_train_epochs is 0: train for at least one epoch, or leave it out")
     if args.push_to_hub and args.hub_strategy != HubStrategy.END:
         raise ConfigError(
             "with lora, only the model at the end is whole, because checkpoints hold the adapters apart: set "

@@ -75,6 +75,7 @@ def test_the_adapter_alone_gives_the_same_encoder(settings, encoder, tmp_path):
     [
         (["--trainable_encoder_layers", "1"], "leave trainable_encoder_layers and cache_lower_layers out"),
         (["--cache_lower_layers", "true"], "leave trainable_encoder_layers and cache_lower_layers out"),
+        (["--num_train_epochs", "0", "--heads_first_epochs", "1"], "lora learns nothing if num_train_epochs is 0"),
         (["--push_to_hub", "true", "--hub_model_id", "me/name"], "set hub_strategy: end"),
         (["--lora", '{"rank": 8}'], "lora .*rank.*: give fields of peft.LoraConfig"),
         (["--lora", '{"r": 0}'], "lora .*: give fields of peft.LoraConfig"),
