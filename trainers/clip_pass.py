@@ -151,7 +151,7 @@ def run_batches(
         for batch in batches:
             inputs = {name: values.to(device, non_blocking=True) for name, values in batch.items()}
             index = inputs.pop("index")
-            # In older Transformers, some encoders draw which layers to skip even where they skip none. Training must not notice.
+            # In older Transformers, some encoders draw which layers to skip even where they skip none.
             with torch.random.fork_rng(devices=()), torch.no_grad():
                 with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                     outputs = step(model, inputs)
