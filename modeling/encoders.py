@@ -40,6 +40,9 @@ class SpeechEncoder(nn.Module):
     layers_run_alone: ClassVar[bool] = True
     """Whether upper layers can run on stored states of the lower ones. Where this is false, `upper_states` raises."""
 
+    takes_adapters: ClassVar[bool] = True
+    """Whether its attention runs its projections as layers, so that low-rank adapters in them take effect."""
+
     may_be_absent: ClassVar[frozenset[str]] = frozenset()
     """Weights that some published checkpoints lack and that may then start from random numbers."""
 
@@ -217,6 +220,7 @@ class WavLMEncoder(WaveformEncoder):
     """WavLM: as [`WaveformEncoder`], but all its layers use a position bias that the first one makes."""
 
     layers_run_alone = False
+    takes_adapters = False
 
     def upper_states(self, hidden: torch.Tensor, frame_mask: torch.Tensor, lower_layers: int) -> list[torch.Tensor]:
         raise ConfigError("WavLM's upper layers cannot run without its first one: turn cache_lower_layers off")

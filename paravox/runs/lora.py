@@ -7,7 +7,7 @@ from paravox.modeling.errors import ConfigError, needs_extra
 from paravox.modeling.model_with_encoder import ModelWithEncoder
 
 ADAPTER_FOLDER = "adapter"
-# The projections of the attention that Hu et al. adapt. All encoders name them so.
+# The projections of the attention that Hu et al. adapt.
 DEFAULTS = {"target_modules": ["q_proj", "v_proj"]}
 
 
@@ -19,11 +19,16 @@ def add_lora(model: ModelWithEncoder, settings: dict[str, Any]) -> Any:
         settings (`dict`): fields of `peft.LoraConfig`, such as `r`, `lora_alpha` and `target_modules`.
 
     Returns:
-        `peft.PeftModel`: the encoder with its adapters, for [`merge_lora`].
+        `peft.PeftModel`: the encoder with its adapters, for [`save_adapters`].
 
     Raises:
-        ConfigError: if PEFT is not installed, or does not take the settings.
+        ConfigError: if PEFT is not installed, it does not take the settings, or adapters have no effect in the encoder.
     """
+    if not model.encoder.takes_adapters:
+        raise ConfigError(
+            f"lora: the attention of {model.encoder.model.config.model_type} would not use its adapters: leave lora "
+            "out, or choose another encoder"
+        )
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError:
@@ -35,8 +40,8 @@ def add_lora(model: ModelWithEncoder, settings: dict[str, Any]) -> Any:
         raise ConfigError(f"lora {settings!r}: {reason}: give fields of peft.LoraConfig, such as {{r: 8}}") from error
 
 
-def merge_lora(adapted: Any, folder: Path, encoder: str | None) -> None:
-    """Saves the adapters alone, and adds what they have learned to the weights of the encoder, which is plain again.
+def save_adapters(adapted: Any, folder: Path, encoder: str | None) -> None:
+    """Saves the adapters alone. `adapted.merge_and_unload()` then adds them to the encoder, which is plain again.
 
     Args:
         adapted (`peft.PeftModel`): from [`add_lora`].
@@ -46,4 +51,3 @@ def merge_lora(adapted: Any, folder: Path, encoder: str | None) -> None:
     is_name = encoder is not None and not Path(encoder).exists()
     adapted.peft_config["default"].base_model_name_or_path = encoder if is_name else None
     adapted.save_pretrained(folder)
-    adapted.merge_and_unload()

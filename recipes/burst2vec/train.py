@@ -27,7 +27,7 @@ from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtrac
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.opening import open_checkpoint
 from paravox.modeling.tasks import Task, parse_tasks
-from paravox.runs.lora import ADAPTER_FOLDER, add_lora, merge_lora
+from paravox.runs.lora import ADAPTER_FOLDER, add_lora, save_adapters
 from paravox.runs.machine import machine_name
 from paravox.runs.model_card import CardFacts, ModelCardCallback, card_facts
 from paravox.runs.output_folder import claim_output_folder, find_checkpoint
@@ -126,7 +126,9 @@ def train(
     trainer.train(resume_from_checkpoint=resume)
     trainer.save_state()
     if adapted is not None:
-        merge_lora(adapted, Path(args.output_dir) / ADAPTER_FOLDER, settings.encoder)
+        if trainer.is_world_process_zero():
+            save_adapters(adapted, Path(args.output_dir) / ADAPTER_FOLDER, settings.encoder)
+        adapted.merge_and_unload()
     if trainer.is_world_process_zero():
         save_model(model, extractor, args)
     return score_splits(trainer, datasets)

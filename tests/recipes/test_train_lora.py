@@ -86,6 +86,11 @@ def test_what_contradicts_adapters_is_refused(option, message, settings):
         train.main([*settings, *option])
 
 
+def test_an_encoder_that_would_not_use_its_adapters_is_refused(make_model):
+    with pytest.raises(ConfigError, match="lora: the attention of wavlm would not use its adapters"):
+        lora.add_lora(make_model("wavlm_layer"), {"r": RANK})
+
+
 def test_without_peft_the_extra_is_named(settings, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
     with pytest.raises(ConfigError, match=r"lora needs peft, which is not installed: pip install 'paravox\[lora\]'"):
