@@ -1,0 +1,32 @@
+"""The options `--device` and `--dtype` of every program that runs a model."""
+
+import argparse
+import sys
+
+import torch
+
+from paravox.trainers.devices import DTYPES, choose_device, choose_dtype, device_line
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Adds `--device` and `--dtype` to the options of a program."""
+    parser.add_argument(
+        "--device", help="Where the model runs, such as cuda:1 or cpu (default: cuda, then mps, then cpu)."
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=list(DTYPES),
+        help="Precision of the computation (default: bfloat16 on a CUDA device that has it, otherwise float32).",
+    )
+
+
+def chosen_device(device: str | None, dtype: str | None) -> tuple[torch.device, torch.dtype]:
+    """The device and precision of these options, which a line on stderr names.
+
+    Raises:
+        ConfigError: if there is no such device or precision.
+    """
+    chosen = choose_device(device)
+    precision = choose_dtype(dtype, chosen)
+    print(device_line(chosen, precision), file=sys.stderr)
+    return chosen, precision
