@@ -1,5 +1,6 @@
 """Faults of a corpus, gathered while it is read, so that one message names everything that is wrong."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -38,10 +39,13 @@ class Faults:
 
 
 def check_files(faults: Faults, folder: Path, file_names: pd.Series) -> None:
-    """Finds files that are listed twice, lie outside the folder or are missing."""
+    """Finds files that are listed twice, whose paths lead out of the folder, or that are missing.
+
+    A link inside the folder may point to anywhere: the caches of the Hub, git-annex and DVC are made of such links.
+    """
     faults.add("file listed twice", file_names[file_names.duplicated()].unique().tolist())
-    resolved = folder.resolve()
-    outside = [name for name in file_names if not (folder / name).resolve().is_relative_to(resolved)]
+    absolute = os.path.abspath(folder)
+    outside = [name for name in file_names if not Path(os.path.abspath(folder / name)).is_relative_to(absolute)]
     faults.add("path that leaves the folder", outside)
     faults.add("missing file", [name for name in file_names if not (folder / name).is_file()])
 

@@ -39,6 +39,17 @@ def test_files_that_are_listed_twice_missing_or_outside(tmp_path):
     }
 
 
+def test_a_link_inside_the_folder_may_point_outside(tmp_path):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    (tmp_path / "annex.wav").touch()
+    (folder / "linked.wav").symlink_to(tmp_path / "annex.wav")
+    (folder / "broken.wav").symlink_to(tmp_path / "gone.wav")
+    faults = Faults(folder)
+    check_files(faults, folder, pd.Series(["linked.wav", "broken.wav"]))
+    assert faults.offenders == {"missing file": ["broken.wav"]}
+
+
 def test_speakers_in_two_splits_and_no_train():
     faults = Faults(Path("corpus"))
     speakers = ["a", "a", "b", "b", None, None]
