@@ -1,6 +1,7 @@
 """What every benchmark shares: timing two things side by side, and the file of results."""
 
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -26,10 +27,11 @@ def side_by_side(ours: Callable[[], Any], alternative: Callable[[], Any], repeat
     return statistics.median(seconds[ours]), statistics.median(seconds[alternative])
 
 
-def record(row: str, values: dict[str, Any], path: Path = RESULTS) -> None:
+def record(row: str, values: dict[str, Any], path: Path = RESULTS, device: str = "cpu") -> None:
     """Writes one row into the results file and prints it. Other rows stay, each with the machine that measured it."""
     results = json.loads(path.read_text()) if path.is_file() else {"rows": {}}
-    results["machine"] = f"{machine_name()}, {torch.get_num_threads()} threads"
+    cores = f"{torch.get_num_threads()} threads" if device == "cpu" else f"{os.cpu_count()} cores"
+    results["machine"] = f"{machine_name(device)}, {cores}"
     results["rows"][row] = values | {"machine": results["machine"]}
     path.write_text(json.dumps({"machine": results["machine"], "rows": results["rows"]}, indent=2) + "\n")
     print(f"{row}: {json.dumps(values)}")
