@@ -68,6 +68,7 @@ def _train(material: Material, device: str, output_dir: Path, *options: str) -> 
         "eval_strategy": "no",
         "bf16": "true" if torch.device(device).type == "cuda" else "false",
         "use_cpu": "true" if torch.device(device).type == "cpu" else "false",
+        "save_total_limit": str(EPOCHS),
         "report_to": "none",
     }
     file = material.folder / "agreement.yaml"

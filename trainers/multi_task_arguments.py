@@ -10,6 +10,7 @@ from transformers.trainer_utils import HubStrategy
 from paravox.modeling.errors import ConfigError
 
 from .sampler import TASK_BATCHING
+from .sorted_arguments import refuse_arguments_without_effect
 
 
 @dataclass
@@ -17,7 +18,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
     """[`TrainingArguments`] with one-task batches, a budget of audio and a learning rate for the encoder.
 
     Raises:
-        ConfigError: if a setting is out of its range or contradicts another.
+        ConfigError: if a setting is out of its range, contradicts another or would have no effect.
     """
 
     task_batching: str = field(
@@ -65,10 +66,10 @@ class MultiTaskTrainingArguments(TrainingArguments):
         metadata={"help": "The gain of metric_for_best_model with which the patience starts anew."},
     )
     remove_unused_columns: bool = field(
-        default=False, metadata={"help": "Not used: the collator chooses what a model needs."}
+        default=False, metadata={"help": "Always false: the collator chooses what a model needs."}
     )
     logging_nan_inf_filter: bool = field(
-        default=False, metadata={"help": "Not used: a loss that is not finite is an error."}
+        default=False, metadata={"help": "Always false: a loss that is not finite is an error."}
     )
     ddp_find_unused_parameters: bool | None = field(
         default=True, metadata={"help": "Needed, because a batch of one task gives the other tasks' heads no gradient."}
@@ -78,6 +79,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
+        refuse_arguments_without_effect(self)
         super().__post_init__()
         if isinstance(self.task_batch_sizes, str):
             self.task_batch_sizes = json.loads(self.task_batch_sizes)
@@ -95,11 +97,6 @@ class MultiTaskTrainingArguments(TrainingArguments):
             )
         if self.task_batching == "all_tasks" and self.task_batch_sizes:
             raise ConfigError("task_batch_sizes cannot be used with all_tasks: use per_device_train_batch_size")
-        if self.train_sampling_strategy != "random":
-            raise ConfigError(
-                f"train_sampling_strategy {self.train_sampling_strategy!r} cannot be used with one-task batches: leave "
-                "it out and use task_batching and length_buckets"
-            )
         if self.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
             raise ConfigError(
                 f"hub_strategy {HubStrategy(self.hub_strategy).value!r} would push optimizer states, which are "

@@ -24,6 +24,7 @@ from .progress import ProgressLine
 from .publishing import PublishingTrainer
 from .sampler import AllTasksBatchSampler, EvaluationBatchSampler, OneTaskBatchSampler
 from .scoring import metric_names, score_split
+from .sorted_arguments import refuse_hooks_without_effect
 
 
 class MultiTaskTrainer(PublishingTrainer):
@@ -48,8 +49,8 @@ class MultiTaskTrainer(PublishingTrainer):
         kwargs: further arguments of `Trainer`.
 
     Raises:
-        ConfigError: if a setting names a task or a metric that the model does not have, or if this process sees several
-            GPUs.
+        ConfigError: if a setting names a task or a metric that the model does not have, if an argument would have no
+            effect, if a dataset is none of ours, or if this process sees several GPUs.
     """
 
     args: MultiTaskTrainingArguments
@@ -65,6 +66,10 @@ class MultiTaskTrainer(PublishingTrainer):
         eval_dataset: MultiTaskDataset | dict[str, MultiTaskDataset] | None = None,
         **kwargs: Any,
     ) -> None:
+        refuse_hooks_without_effect(kwargs)
+        check_dataset("train_dataset", train_dataset)
+        for dataset in eval_dataset.values() if isinstance(eval_dataset, dict) else [eval_dataset]:
+            check_dataset("eval_dataset", dataset)
         args = MultiTaskTrainingArguments() if args is None else args
         self.tasks = {task.name: task for task in parse_tasks(_config_of(model, kwargs.get("model_init")).tasks)}
         check_devices(args)
@@ -172,6 +177,9 @@ class MultiTaskTrainer(PublishingTrainer):
             pin_memory=args.dataloader_pin_memory and args.device.type != "cpu",
             persistent_workers=args.dataloader_persistent_workers and workers > 0,
             prefetch_factor=args.dataloader_prefetch_factor if workers else None,
+            # Older versions of Transformers do not have these two.
+            multiprocessing_context=getattr(args, "dataloader_multiprocessing_context", None) if workers else None,
+            in_order=getattr(args, "dataloader_in_order", True),
             generator=own_generator(),
         )
         return self.accelerator.prepare(loader)
@@ -321,6 +329,15 @@ def _config_of(model: Any, model_init: Callable[..., Any] | None) -> Any:
         # With one argument, it takes the trial of a search, and None where there is no search.
         model = model_init(*[None] * len(signature(model_init).parameters))
     return model.config
+
+
+def check_dataset(name: str, dataset: Any) -> None:
+    """Raises [`ConfigError`] if a dataset does not know the lengths and labels of its clips."""
+    if dataset is not None and not isinstance(dataset, MultiTaskDataset):
+        raise ConfigError(
+            f"{name} is a {type(dataset).__name__}: give a MultiTaskDataset, which is made of a datasets.Dataset; for "
+            "a part of a corpus, select its rows before"
+        )
 
 
 def check_devices(args: MultiTaskTrainingArguments) -> None:

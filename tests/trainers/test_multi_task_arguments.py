@@ -59,7 +59,7 @@ NEEDS_EVALUATIONS = "early_stopping_patience needs evaluations: set eval_strateg
         ({"early_stopping_patience": 1, "metric_for_best_model": "loss"}, NEEDS_EVALUATIONS),
         ({"hub_strategy": "all_checkpoints"}, "'all_checkpoints' would push optimizer states, which are pickles"),
         ({"task_batching": "all_tasks", "task_batch_sizes": {"age": 1}}, "cannot be used with all_tasks"),
-        ({"train_sampling_strategy": "sequential"}, "'sequential' cannot be used with one-task batches"),
+        ({"train_sampling_strategy": "sequential"}, "train_sampling_strategy would have no effect"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, settings, message):

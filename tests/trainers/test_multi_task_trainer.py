@@ -249,12 +249,26 @@ def test_only_the_top_layers_learn(make_trainer):
             {"task_batching": "all_tasks", "task_batch_sizes": {"age": 3}},
             "task_batch_sizes cannot be used with all_tasks",
         ),
-        ({"train_sampling_strategy": "group_by_length"}, "cannot be used with one-task batches"),
+        ({"train_sampling_strategy": "group_by_length"}, "train_sampling_strategy would have no effect"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_the_start(make_trainer, settings, message):
     with pytest.raises(ConfigError, match=message):
         make_trainer(**settings)
+
+
+@pytest.mark.parametrize("name", ["compute_loss_func", "compute_metrics", "data_collator", "processing_class"])
+def test_an_argument_of_the_stock_trainer_without_effect_is_refused(make_model, tmp_path, name):
+    with pytest.raises(ConfigError, match=f"{name} would have no effect, because .*: leave it out"):
+        Burst2VecTrainer(make_model(), MultiTaskTrainingArguments(str(tmp_path), use_cpu=True), **{name: print})
+
+
+@pytest.mark.parametrize("place", ["train_dataset", "eval_dataset"])
+def test_a_dataset_without_lengths_and_labels_is_refused(make_model, dataset, tmp_path, place):
+    part = torch.utils.data.Subset(dataset, [0, 1])
+    args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)
+    with pytest.raises(ConfigError, match=f"{place} is a Subset: give a MultiTaskDataset"):
+        Burst2VecTrainer(make_model(), args, **{place: {"val": part} if place == "eval_dataset" else part})
 
 
 def test_one_process_does_not_split_its_batches_over_gpus(make_trainer, monkeypatch):
