@@ -29,10 +29,10 @@ THE_TRAINERS_OWN = frozenset(
     dataloader_multiprocessing_context dataloader_pin_memory dataloader_prefetch_factor ddp_backend
     ddp_broadcast_buffers ddp_bucket_cap_mb ddp_timeout debug do_eval do_predict do_train enable_jit_checkpoint
     eval_delay eval_on_start fp16 full_determinism gradient_checkpointing_kwargs hub_private_repo ignore_data_skip
-    local_rank log_level log_level_replica log_on_each_node logging_dir logging_first_step logging_strategy lr_scheduler_kwargs optim_args
-    optim_target_modules project run_name save_on_each_node save_only_model skip_memory_metrics tf32 torch_compile
-    torch_compile_backend torch_compile_mode torch_empty_cache_steps trackio_bucket_id trackio_space_id
-    trackio_static_space_id warmup_ratio
+    local_rank log_level log_level_replica log_on_each_node logging_dir logging_first_step logging_strategy
+    lr_scheduler_kwargs optim_args optim_target_modules project run_name save_on_each_node save_only_model
+    skip_memory_metrics tf32 torch_compile torch_compile_backend torch_compile_mode torch_empty_cache_steps
+    trackio_bucket_id trackio_space_id trackio_static_space_id warmup_ratio
     """.split()
 )
 _WHOLE_MODEL = "an evaluation runs the model outside of its wrapper, which needs all weights in each process"
