@@ -116,5 +116,5 @@ def refuse_hooks_without_effect(given: dict[str, Any]) -> None:
 
 def _is_default(field: dataclasses.Field, value: Any) -> bool:
     default = field.default_factory() if callable(field.default_factory) else field.default
-    # The Trainer turns some defaults into others, such as None into False or an object.
-    return value == default or (not value and not default) or value == AcceleratorConfig()
+    # The Trainer and its parser turn some defaults into others, such as None or "no" into False, or into an object.
+    return value == default or value == AcceleratorConfig() or (not value and default in (None, False, "", "no", []))
