@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class SpeechEncoder(nn.Module):
     """A pre-trained encoder as the rest of paravox sees it. This is the base class; build one with [`build_encoder`].
 
-    A derived class sets `input_name` and `front_end_class`, and defines `new_model`, `layers`, `output_norm`,
+    A derived class sets `input_name` and `front_end_class`, and defines `new_model`, `dtype`, `layers`, `output_norm`,
     `layerdrop`, `layer_states` and `minimum_samples`. The other members have defaults that it may override.
 
     Args:
@@ -101,6 +101,11 @@ class SpeechEncoder(nn.Module):
         return self.model.config.hidden_size
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The type of its first layer's weights. Inputs of another type are converted to it."""
+        raise NotImplementedError
+
+    @property
     def layers(self) -> nn.ModuleList:
         """The transformer layers, from the first one up."""
         raise NotImplementedError
@@ -151,6 +156,7 @@ class SpeechEncoder(nn.Module):
         Raises:
             ConfigError: if the layers cannot run alone.
         """
+        hidden = hidden.to(self.dtype)
         layer_mask = attention_mask_of(self.model.config, hidden, frame_mask)
         states = []
         for layer in self.layers[lower_layers:]:
@@ -188,6 +194,10 @@ class WaveformEncoder(SpeechEncoder):
         return Wav2Vec2FeatureExtractor(do_normalize=True)
 
     @property
+    def dtype(self) -> torch.dtype:
+        return self.model.feature_extractor.conv_layers[0].conv.weight.dtype
+
+    @property
     def layers(self) -> nn.ModuleList:
         return self.model.encoder.layers
 
@@ -201,13 +211,14 @@ class WaveformEncoder(SpeechEncoder):
         return self.model.config.layerdrop
 
     def last_state(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return self.model(*self._lengthened(inputs, attention_mask)).last_hidden_state
+        return self.model(*self._prepared(inputs, attention_mask)).last_hidden_state
 
     def layer_states(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> list[torch.Tensor]:
-        output = self.model(*self._lengthened(inputs, attention_mask), output_hidden_states=True)
+        output = self.model(*self._prepared(inputs, attention_mask), output_hidden_states=True)
         return [*output.hidden_states[:-1], output.last_hidden_state]
 
-    def _lengthened(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _prepared(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs = inputs.to(self.dtype)
         # SpecAugment refuses a batch that has fewer frames than one of its masks.
         config = self.model.config
         if not (self.training and config.apply_spec_augment and config.mask_time_prob > 0):
@@ -264,6 +275,10 @@ class WhisperClipEncoder(SpeechEncoder):
         return float(front_end.chunk_length)
 
     @property
+    def dtype(self) -> torch.dtype:
+        return self.model.conv1.weight.dtype
+
+    @property
     def layers(self) -> nn.ModuleList:
         return self.model.layers
 
@@ -282,7 +297,7 @@ class WhisperClipEncoder(SpeechEncoder):
                 f"a clip of {inputs.shape[-1]} mel frames is longer than the {2 * model.max_source_positions} that "
                 "this Whisper encoder has positions for: set max_seconds to 30 or cut the clip"
             )
-        inputs = self._spec_augment(inputs, attention_mask)
+        inputs = self._spec_augment(inputs.to(self.dtype), attention_mask)
         hidden = nn.functional.gelu(model.conv1(inputs * attention_mask.unsqueeze(1)))
         hidden = nn.functional.gelu(model.conv2(hidden * attention_mask.unsqueeze(1))).transpose(1, 2)
         frames = hidden.shape[1]

@@ -182,7 +182,8 @@ class Burst2VecForMultiTask(ModelWithEncoder):
             `joint`, each a `dict` of `(batch, feature size)` by task.
         """
         pooled = pooled_states[:, -1] if self.layer_weights is None else self.layer_weights(pooled_states)
-        projected = self.projection(pooled)
+        # Pooling gives float32, which the layers of a model in half precision do not take.
+        projected = self.projection(pooled.to(self.projection[0].weight.dtype))
         shared = self.shared_extractor(projected)
         specific = {name: extractor(projected) for name, extractor in self.specific_extractors.items()}
         joint = {

@@ -21,6 +21,8 @@ from .tasks import Task, parse_tasks
 from .transformers_versions import KEEPS_BUFFERS_IN_FLOAT32
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
     from .audio import load_audio  # noqa: F401
     from .configuration_saved_model import SavedModelConfig  # noqa: F401
@@ -50,7 +52,28 @@ class ComParEOutput(ModelOutput):
     representations: dict[str, torch.Tensor] | None = None
 
 
-class Standardisation(nn.Module):
+class StaysInFloat32(nn.Module):
+    """A module that keeps float32 when the model around it is converted to half precision.
+
+    Some functionals, and some distances from their mean, are larger than all numbers of half precision.
+    """
+
+    def _apply(self, function: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> "Self":
+        def unless_to_half(tensor: torch.Tensor) -> torch.Tensor:
+            applied = function(tensor)
+            if applied.dtype == at_least_float32(applied).dtype or not applied.is_floating_point():
+                return applied
+            # From the tensor as it was, because the numbers of the other one are rounded or infinite.
+            return at_least_float32(tensor).to(applied.device)
+
+        return super()._apply(unless_to_half, recurse)
+
+
+class SharedLayers(StaysInFloat32, nn.Sequential):
+    """The layers that all tasks share, in float32."""
+
+
+class Standardisation(StaysInFloat32):
     """Subtracts a mean from each functional and divides it by a scale. At first it changes nothing.
 
     Args:
@@ -84,7 +107,7 @@ class ComParEForMultiTask(StrictlyLoadedModel):
     made_from = "train a {} on a corpus"
     # The loss is a mean over the batch: the Trainer divides it by the accumulation steps.
     accepts_loss_kwargs = False
-    # Some functionals, and some distances from their mean, are larger than all numbers of half precision.
+    # What `StaysInFloat32` does, but for `from_pretrained`.
     _keep_in_fp32_modules_strict = [*(["standardisation"] if KEEPS_BUFFERS_IN_FLOAT32 else []), "shared_layers"]
 
     def __init__(self, config: ComParEConfig) -> None:
@@ -96,7 +119,7 @@ class ComParEForMultiTask(StrictlyLoadedModel):
         for size in config.shared_sizes:
             layers += [nn.Linear(width, size), nn.LayerNorm(size), nn.LeakyReLU()]
             width = size
-        self.shared_layers = nn.Sequential(*layers)
+        self.shared_layers = SharedLayers(*layers)
         self.heads = nn.ModuleDict(
             {name: _head([width, *config.head_sizes, task.outputs]) for name, task in self.tasks.items()}
         )

@@ -72,6 +72,7 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
     made_from = "to put saved models together use {}.from_members"
     _supports_sdpa = True
     _supports_flash_attn = True
+    _keep_in_fp32_modules_strict = ComParEForMultiTask._keep_in_fp32_modules_strict
 
     def __init__(self, config: Burst2VecEnsembleConfig, members: list[Member] | None = None) -> None:
         # The user's choice, None by default. The next line replaces it with a choice that WavLM would refuse.

@@ -105,7 +105,8 @@ class PreFinetuningModel(ModelWithEncoder):
         )[:, -1]
         if labels is not None and gather is not None:
             pooled, labels = gather(pooled), {name: gather(values) for name, values in labels.items()}
-        projected = self.projector(pooled)
+        # Pooling gives float32, which the layers of a model in half precision do not take.
+        projected = self.projector(pooled.to(self.projector.weight.dtype))
         logits = {name: head(projected) for name, head in self.heads.items()}
         output = PreFinetuningOutput(
             predictions={name: torch.softmax(at_least_float32(values), dim=-1) for name, values in logits.items()},

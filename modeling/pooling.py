@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from .losses import at_least_float32
+
 
 def masked_mean(states: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
     """The mean over the real frames of each clip.
@@ -15,7 +17,7 @@ def masked_mean(states: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
     Returns:
         `torch.Tensor` of shape `(batch, hidden)`, float32 or wider; zeros for a clip without a real frame.
     """
-    states = states.to(torch.promote_types(states.dtype, torch.float32))
+    states = at_least_float32(states)
     weights = frame_mask.unsqueeze(-1).to(states.dtype)  # (batch, frames, 1)
     return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
@@ -36,7 +38,8 @@ class LayerWeights(nn.Module):
         self.scores = nn.Parameter(torch.zeros(layers))
 
     def forward(self, pooled_layers: torch.Tensor) -> torch.Tensor:
-        """(batch, layers, hidden) -> (batch, hidden)"""
-        weights = torch.softmax(self.scores, dim=0)
+        """(batch, layers, hidden) -> (batch, hidden), in float32 or wider"""
+        pooled_layers = at_least_float32(pooled_layers)
+        weights = torch.softmax(at_least_float32(self.scores), dim=0)
         normalised = nn.functional.layer_norm(pooled_layers, pooled_layers.shape[-1:])
         return torch.einsum("l,blh->bh", weights.to(normalised.dtype), normalised)

@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import PreTrainedModel
 
 from .errors import CheckpointError
@@ -27,10 +28,15 @@ class StrictlyLoadedModel(PreTrainedModel):
     ) -> "Self":
         """Opens a saved model as Transformers does, but a checkpoint that lacks weights is an error.
 
+        The weights are float32, whatever the file holds, unless `dtype` is given: `torch.bfloat16`, `torch.float16`, or
+        `"auto"` for the type of the file.
+
         Raises:
             CheckpointError: if the checkpoint cannot be read, is of another class, or lacks weights of this class.
         """
         with_info = kwargs.pop("output_loading_info", False)
+        if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
+            kwargs["dtype"] = torch.float32
         if kwargs.get("config") is None:
             cls._check_model_type(pretrained_model_name_or_path, kwargs)
         # With `ignore_mismatched_sizes`, weights of another shape are reported below, by name, instead of raised.

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from .losses import at_least_float32
+
 
 class TaskWeights(nn.Module):
     """Weights the tasks' losses by learned variances: `exp(-s) L + s`, s the task's log variance (Kendall et al. 2018).
@@ -21,5 +23,5 @@ class TaskWeights(nn.Module):
 
     def forward(self, position: int, loss: torch.Tensor) -> torch.Tensor:
         """The weighted loss of the task at a position, a scalar."""
-        log_variance = self.log_variances[position]
+        log_variance = at_least_float32(self.log_variances[position])
         return torch.exp(-log_variance) * loss + log_variance

@@ -136,7 +136,7 @@ def test_half_precision_and_attention_reach_the_members(saved_members, make_mode
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float16}
     assert {member.encoder.model.config._attn_implementation for member in loaded.members} == {"eager"}
     loaded.save_pretrained(tmp_path / "half")
-    again = Burst2VecEnsemble.from_pretrained(tmp_path / "half")
+    again = Burst2VecEnsemble.from_pretrained(tmp_path / "half", dtype="auto")
     assert {parameter.dtype for parameter in again.parameters()} == {torch.float16}
     assert {member.encoder.model.config._attn_implementation for member in again.members} == {"sdpa"}
     make_model("wavlm_layer").save_pretrained(tmp_path / "wavlm")
