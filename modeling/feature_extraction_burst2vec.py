@@ -105,6 +105,11 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         return [self._encoder_extractor.model_input_names[0], "attention_mask"]
 
     @property
+    def stock_extractor(self) -> Any:
+        """The encoder's own feature extractor, of one of the classes in Transformers."""
+        return self._encoder_extractor
+
+    @property
     def input_settings(self) -> dict[str, Any]:
         """The settings that a clip's features depend on, by name: where these are equal, the features are."""
         stock = self._encoder_extractor

@@ -82,8 +82,9 @@ class Standardisation(StaysInFloat32):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("scale", torch.ones(size))
+        # Their type is given, because Transformers makes a model under the type that was asked for.
+        self.register_buffer("mean", torch.zeros(size, dtype=torch.float32))
+        self.register_buffer("scale", torch.ones(size, dtype=torch.float32))
 
     def forward(self, functionals: torch.Tensor) -> torch.Tensor:
         """(batch, functionals), in float32 or wider, whatever the type of the input"""

@@ -29,15 +29,15 @@ class StrictlyLoadedModel(PreTrainedModel):
         """Opens a saved model as Transformers does, but a checkpoint that lacks weights is an error.
 
         The weights are float32, whatever the file holds, unless `dtype` is given: `torch.bfloat16`, `torch.float16`, or
-        `"auto"` for the type of the file.
+        `"auto"` for the type of the file. Where a config is given, as by `AutoModel`, the type is Transformers' choice.
 
         Raises:
             CheckpointError: if the checkpoint cannot be read, is of another class, or lacks weights of this class.
         """
         with_info = kwargs.pop("output_loading_info", False)
-        if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
-            kwargs["dtype"] = torch.float32
         if kwargs.get("config") is None:
+            if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
+                kwargs["dtype"] = torch.float32
             cls._check_model_type(pretrained_model_name_or_path, kwargs)
         # With `ignore_mismatched_sizes`, weights of another shape are reported below, by name, instead of raised.
         kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}

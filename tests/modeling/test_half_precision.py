@@ -105,7 +105,7 @@ def test_prefinetuning_is_near_float32(make_prefinetuning, make_inputs, encoder,
 def test_the_baseline_is_near_float32_and_keeps_large_functionals(make_baseline, functionals, dtype):
     half = make_baseline().to(dtype)
     assert half.heads["age"][0].weight.dtype == dtype
-    assert half.standardisation.mean[0] == 3e6 and half.standardisation.scale[1] == torch.tensor(1e-3)
+    assert half.standardisation.mean[0].item() == 3e6 and half.standardisation.scale[1] == torch.tensor(1e-3)
     assert {weight.dtype for weight in half.shared_layers.parameters()} == {torch.float32}
     assert_near(make_baseline(), half, functionals, dtype)
 
@@ -123,7 +123,7 @@ def test_an_ensemble_is_near_float32(make_model, make_baseline, make_inputs, fun
     inputs["feature_attention_mask"] = log_mel["attention_mask"]
     opened = Burst2VecEnsemble.from_pretrained(tmp_path / "whole", dtype=dtype)
     assert opened.members[0].heads["age"].weight.dtype == opened.members[2].heads["age"][0].weight.dtype == dtype
-    assert opened.members[2].standardisation.mean[0] == 3e6
+    assert opened.members[2].standardisation.mean[0].item() == 3e6
     assert_near(ensemble, opened, inputs, dtype)
     converted = Burst2VecEnsemble.from_pretrained(tmp_path / "whole").to(dtype)
     assert_near(ensemble, converted, inputs, dtype)
