@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from transformers import PreTrainedConfig
 
 from paravox.modeling.errors import CheckpointError
@@ -28,12 +29,20 @@ _CLASSES: dict[str, tuple[Any, Any]] = {
 }
 
 
-def open_model(name_or_path: str, revision: str | None = None) -> tuple[Model, FeatureExtractor]:
+def open_model(
+    name_or_path: str,
+    revision: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Model, FeatureExtractor]:
     """Opens a saved model or ensemble, in evaluation mode, and its feature extractor.
 
     Args:
         name_or_path (`str`): a folder, or a name on the Hub.
         revision (`str`, *optional*): a branch, tag or commit on the Hub; `main` by default.
+        device (`str` or `torch.device`, *optional*, defaults to `"cpu"`): where the model runs.
+        dtype (`torch.dtype`, *optional*, defaults to `torch.float32`): of the weights and the computation, whatever
+            type the file has.
 
     Raises:
         CheckpointError: if that folder or name has no model, or one of another class.
@@ -42,8 +51,8 @@ def open_model(name_or_path: str, revision: str | None = None) -> tuple[Model, F
     config = open_checkpoint(PreTrainedConfig.get_config_dict, name_or_path, **options)[0]
     burst2vec = Burst2VecForMultiTask.config_class.model_type
     model_class, extractor_class = _CLASSES.get(config.get("model_type"), _CLASSES[burst2vec])
-    model = model_class.from_pretrained(name_or_path, **options)
-    return model, open_checkpoint(extractor_class.from_pretrained, name_or_path, **options)
+    model = model_class.from_pretrained(name_or_path, dtype=dtype, **options)
+    return model.to(device), open_checkpoint(extractor_class.from_pretrained, name_or_path, **options)
 
 
 def same_tasks(models: list[Model], names: list[str]) -> list[Task]:

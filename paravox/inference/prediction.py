@@ -1,45 +1,88 @@
 """Runs models over clips: each clip is decoded and encoded once, and the results are in the order of the clips."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from paravox.inference.audio_files import as_dataset
 from paravox.inference.opening import FeatureExtractor, Model
-from paravox.modeling.tasks import Task
+from paravox.modeling.errors import AudioError
+from paravox.modeling.tasks import Task, parse_tasks
 from paravox.trainers.clip_pass import PassSettings, in_row_order, pass_over_clips
-from paravox.trainers.data_collator import MultiTaskCollator
+from paravox.trainers.device_features import DeviceFeatures
+from paravox.trainers.file_pass import FileResults, SamplesCollator, default_workers, pass_over_files
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
 # Enough for efficient matrix products, and little enough for the memory of a laptop.
-DEFAULT_BATCH_SECONDS = 30.0
+CPU_BATCH_SECONDS = 30.0
+# Enough to keep a large GPU busy, and what one second of audio takes there at most: the first convolutions of a large
+# encoder of waveforms, in float32.
+CUDA_BATCH_SECONDS, CUDA_BYTES_PER_SECOND = 1_000.0, 32 * 2**20
+# Short clips do not fill a batch to its seconds before this many.
+LARGEST_BATCH = 4_096
+
+
+def default_batch_seconds(device: torch.device) -> float:
+    """How many seconds of audio a batch should have, padding included: more where a GPU has the memory for it."""
+    if device.type != "cuda":
+        return CPU_BATCH_SECONDS
+    free, _ = torch.cuda.mem_get_info(device)
+    return min(CUDA_BATCH_SECONDS, max(CPU_BATCH_SECONDS, free / CUDA_BYTES_PER_SECOND))
+
+
+def pass_settings(
+    model: Model, clips: int, batch_seconds: float | None = None, num_workers: int | None = None, processes: int = 1
+) -> PassSettings:
+    """The settings of a pass over clips, on the device of the model.
+
+    Args:
+        model ([`Burst2VecForMultiTask`], [`ComParEForMultiTask`] or [`Burst2VecEnsemble`]): it runs where it is, in the
+            type of its weights.
+        clips (`int`): the number of clips.
+        batch_seconds (`float`, *optional*): seconds of audio per batch, padding included. A longer clip gets a batch of
+            its own. By default it depends on the device.
+        num_workers (`int`, *optional*): processes that decode. By default it depends on the device, on the number of
+            cores and on the number of clips.
+        processes (`int`, *optional*, defaults to 1): the number of processes that share the cores of this machine.
+    """
+    return PassSettings(
+        model.device,
+        batch_size=LARGEST_BATCH,
+        max_batch_seconds=default_batch_seconds(model.device) if batch_seconds is None else batch_seconds,
+        num_workers=default_workers(model.device, clips, processes) if num_workers is None else num_workers,
+    )
 
 
 def predict_dataset(
     model: Model,
     extractor: FeatureExtractor,
     dataset: MultiTaskDataset,
-    batch_seconds: float = DEFAULT_BATCH_SECONDS,
+    batch_seconds: float | None = None,
+    num_workers: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Predicts every clip of a corpus.
 
     Args:
-        model ([`Burst2VecForMultiTask`], [`ComParEForMultiTask`] or [`Burst2VecEnsemble`]): on any device.
+        model ([`Burst2VecForMultiTask`], [`ComParEForMultiTask`] or [`Burst2VecEnsemble`]): on any device, in any type.
         extractor: the feature extractor that was saved with the model.
         dataset ([`MultiTaskDataset`]): its clips; the labels are not used.
-        batch_seconds (`float`, *optional*, defaults to 30): seconds of audio per batch, padding included. A longer clip
-            gets a batch of its own.
+        batch_seconds (`float`, *optional*): as in [`pass_settings`].
+        num_workers (`int`, *optional*): as in [`pass_settings`].
 
     Returns:
         `dict` of `np.ndarray`: per task, in the order of the rows: intensities `(clips, outputs)` in 0..1, a scalar
         `(clips,)` in its unit, class probabilities `(clips, outputs)`.
     """
-    settings = PassSettings(model.device, max_batch_seconds=batch_seconds)
-    collate = MultiTaskCollator(dataset.source, extractor)
+    features = DeviceFeatures(extractor)
     batches = pass_over_clips(
-        model, dataset, collate, lambda model, inputs: model(**inputs).predictions, settings, "predict"
+        model,
+        dataset,
+        SamplesCollator(extractor),
+        lambda model, inputs: _predict(model, features(**inputs)),
+        pass_settings(model, len(dataset), batch_seconds, num_workers),
+        "predict",
     )
     return in_row_order(batches, len(dataset))
 
@@ -48,14 +91,57 @@ def predict_files(
     model: Model,
     extractor: FeatureExtractor,
     paths: Sequence[str | Path],
-    batch_seconds: float = DEFAULT_BATCH_SECONDS,
+    batch_seconds: float | None = None,
+    num_workers: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Predicts audio files; arguments and result as in [`predict_dataset`].
 
     Raises:
-        AudioError: if a file cannot be read. [`readable_files`] sorts such files out before.
+        AudioError: if a file cannot be used. [`predict_records`] goes on where one cannot.
     """
-    return predict_dataset(model, extractor, as_dataset(paths, extractor.sampling_rate), batch_seconds)
+    parts = []
+    settings = pass_settings(model, len(paths), batch_seconds, num_workers)
+    for part in _file_results(model, extractor, paths, settings):
+        for message in part.errors.values():
+            raise AudioError(message)
+        parts.append(part.results)
+    return {task: np.concatenate([part[task] for part in parts]) for task in parts[0]} if parts else {}
+
+
+def predict_records(
+    model: Model, extractor: FeatureExtractor, paths: Sequence[str | Path], settings: PassSettings
+) -> Iterator[dict[str, Any]]:
+    """Predicts audio files one after the other, with the same little memory for any number of them.
+
+    Args:
+        model ([`Burst2VecForMultiTask`], [`ComParEForMultiTask`] or [`Burst2VecEnsemble`]): on any device, in any type.
+        extractor: the feature extractor that was saved with the model.
+        paths (sequence of `str` or `Path`).
+        settings ([`PassSettings`]): from [`pass_settings`].
+
+    Yields:
+        One mapping per file, in the order of the files: `file` and either a value per task, as in [`as_records`], or
+        `error`, the reason why it cannot be used.
+    """
+    tasks = parse_tasks(model.config.tasks)
+    done = 0
+    for part in _file_results(model, extractor, paths, settings):
+        files = paths[done : done + part.files]
+        done += part.files
+        if part.results:
+            records = as_records(tasks, part.results, files)
+        for row, file in enumerate(files):
+            yield {"file": str(file), "error": part.errors[row]} if row in part.errors else records[row]
+
+
+def _file_results(
+    model: Model, extractor: FeatureExtractor, paths: Sequence[str | Path], settings: PassSettings
+) -> Iterator[FileResults]:
+    return pass_over_files(model, extractor, [str(path) for path in paths], _predict, settings, "predict")
+
+
+def _predict(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return model(**inputs).predictions
 
 
 def mean_predictions(members: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -67,9 +153,7 @@ def as_records(
     tasks: Sequence[Task], predictions: dict[str, np.ndarray], paths: Sequence[str | Path]
 ) -> list[dict[str, Any]]:
     """One mapping per clip, ready for JSON: `file`, and for each task a mapping of labels to values, or one value."""
-    records = []
-    for row, path in enumerate(paths):
-        record: dict[str, Any] = {"file": str(path)}
-        record |= {task.name: task.as_record(predictions[task.name][row]) for task in tasks}
-        records.append(record)
-    return records
+    return [
+        {"file": str(path)} | {task.name: task.as_record(predictions[task.name][row]) for task in tasks}
+        for row, path in enumerate(paths)
+    ]
