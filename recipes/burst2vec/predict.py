@@ -1,47 +1,81 @@
 """Predicts emotion, age and origin of recordings.
 
     paravox predict laugh.wav --model runs/real_bursts/model
-    paravox predict folder/ more/*.ogg --model runs/real_bursts/model --json > predictions.jsonl
+    paravox predict folder/ more/*.ogg --model runs/real_bursts/model --output predictions.csv
+    accelerate launch recipes/burst2vec/predict.py folder/ --model runs/real_bursts/model --output predictions.jsonl
 
 Prints a table with one row per recording, or with --json one JSON object per line, in the order of the files. A folder
 stands for every audio file in it and its sub-folders.
+
+With --output, the predictions are written to a file as they are made, and the memory does not grow with their number.
+If the run is stopped, the same command goes on with the file. Several processes share the recordings, each writes a
+part, and the first one joins the parts.
+
+A recording that cannot be used gets a record with its error, and the exit code is then 1.
 """
 
 import argparse
 import json
 import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from paravox.inference.audio_files import find_audio_files, readable_files
+from paravox.inference.audio_files import find_audio_files
 from paravox.inference.opening import open_model
-from paravox.inference.prediction import DEFAULT_BATCH_SECONDS, as_records, predict_files
+from paravox.inference.prediction import pass_settings, predict_records
+from paravox.inference.records_file import BadRecordings, RecordsFile, fingerprint
+from paravox.modeling.errors import AudioError, ConfigError
 from paravox.modeling.tasks import Task, parse_tasks
+from paravox.runs.device_options import add_device_options, chosen_device
+from paravox.runs.processes import Processes
 from paravox.runs.program import run
 
 SHOWN_LABELS = 3
-SHOWN_MESSAGES = 3
+
+Predict = Callable[[list[str]], Iterator[dict[str, Any]]]
 
 
 def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
-    """Predicts the recordings, prints the predictions, and returns one record per recording, as `--json` prints it."""
+    """Predicts the recordings and prints or writes the predictions.
+
+    Returns:
+        One record per recording, as `--json` prints it; with `--output`, which keeps nothing in memory, an empty list.
+
+    Raises:
+        AudioError: at the end, if a recording cannot be used and `--skip_bad` is not given.
+    """
     arguments = parse_arguments(argv)
-    model, extractor = open_model(arguments.model, arguments.revision)
+    processes = Processes.from_environment()
+    if processes.count > 1 and arguments.output is None:
+        raise ConfigError(f"prediction by {processes.count} processes needs a file: give --output FILE.jsonl")
+    device, dtype = chosen_device(processes.device(arguments.device), arguments.dtype)
+    model, extractor = open_model(arguments.model, arguments.revision, device, dtype)
     paths = [str(path) for path in find_audio_files(arguments.clips)]
-    messages: list[str] = []
-    if arguments.skip_bad:
-        paths, messages = readable_files(paths, extractor.sampling_rate)
-    predictions = predict_files(model, extractor, paths, arguments.batch_seconds) if paths else {}
     tasks = parse_tasks(model.config.tasks)
-    records = as_records(tasks, predictions, paths)
-    if arguments.json:
-        print("".join(json.dumps(record) + "\n" for record in records), end="")
+
+    def predict(files: list[str]) -> Iterator[dict[str, Any]]:
+        seconds, workers = arguments.batch_seconds, arguments.num_workers
+        settings = pass_settings(model, len(files), seconds, workers, processes.local_count)
+        settings = replace(settings, show_progress=processes.rank == 0)
+        return predict_records(model, extractor, files, settings)
+
+    if arguments.output is None:
+        records, bad = print_records(tasks, predict(paths), arguments.json, arguments.skip_bad)
     else:
-        print_table(tasks, records)
+        about = {"model": fingerprint(model), "processes": processes.count}
+        whole = RecordsFile(arguments.output, tasks, paths, about, with_errors=not arguments.skip_bad)
+        records, bad = [], write_records(whole, processes, predict, arguments.overwrite)
     if arguments.skip_bad:
-        print(f"{len(messages)} clips skipped", *messages[:SHOWN_MESSAGES], sep="\n", file=sys.stderr)
+        print(f"{bad.count} clips skipped", *bad.messages, sep="\n", file=sys.stderr)
+    elif bad.count:
+        raise AudioError(f"{bad.count} of {len(paths)} recordings cannot be used: {'; '.join(bad.messages)}")
     return records
 
 
@@ -56,17 +90,84 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--revision", help="Branch, tag or commit of a model on the Hub (default: main).")
     parser.add_argument("--json", action="store_true", help="Print JSON lines instead of a table.")
     parser.add_argument(
+        "--output",
+        type=Path,
+        help="File to write the predictions to, instead of printing them: .jsonl, or .csv with one column per output.",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="Replace --output instead of going on with it.")
+    parser.add_argument(
         "--skip_bad",
         action="store_true",
-        help="Leave out recordings that cannot be read, and print how many there were.",
+        help="Leave out recordings that cannot be used, print how many there were, and end with exit code 0.",
     )
     parser.add_argument(
         "--batch_seconds",
         type=float,
-        default=DEFAULT_BATCH_SECONDS,
-        help="Seconds of audio per batch (default: %(default)s).",
+        help="Seconds of audio per batch (default: 30; on a GPU up to 1000, as its memory allows).",
     )
+    parser.add_argument(
+        "--num_workers",
+        type=int,
+        help="Processes that decode; with 0 it is a thread (default: the cores but one beside a GPU, an eighth of the "
+        "cores beside a CPU, 0 for few recordings or cores).",
+    )
+    add_device_options(parser)
     return parser.parse_args(argv)
+
+
+def write_records(whole: RecordsFile, processes: Processes, predict: Predict, overwrite: bool) -> BadRecordings:
+    """Writes the predictions into a file, or goes on with it; several processes write parts, which are then joined.
+
+    Returns:
+        [`BadRecordings`]: of all processes in the first one, otherwise none.
+    """
+    if processes.count == 1:
+        fill(whole, predict, overwrite)
+    else:
+        # A file of several processes is there only when it is complete.
+        if not whole.is_begun(overwrite):
+            parts = [part_of(whole, replace(processes, rank=rank)) for rank in range(processes.count)]
+            fill(parts[processes.rank], predict, overwrite)
+            processes.wait()
+            if processes.rank == 0:
+                whole.join(parts)
+        if processes.rank > 0:
+            return BadRecordings()
+        deque(whole.kept_records(), maxlen=0)  # which counts them
+    print(f"{whole.path}: {len(whole.paths)} recordings, {whole.bad.count} of them cannot be used")
+    return whole.bad
+
+
+def part_of(whole: RecordsFile, processes: Processes) -> RecordsFile:
+    """The file for the share of one process."""
+    name = f"{whole.path.stem}.part-{processes.rank}-of-{processes.count}{whole.path.suffix}"
+    share = whole.paths[processes.share(len(whole.paths))]
+    return RecordsFile(whole.path.with_name(name), whole.tasks, share, whole.about, whole.with_errors)
+
+
+def fill(file: RecordsFile, predict: Predict, overwrite: bool) -> None:
+    """Writes what a file lacks."""
+    with file.open(overwrite):
+        for record in predict(list(file.paths[file.done :])):
+            file.write(record)
+
+
+def print_records(
+    tasks: list[Task], predicted: Iterable[dict[str, Any]], as_json: bool, skip_bad: bool
+) -> tuple[list[dict[str, Any]], BadRecordings]:
+    """Prints the predictions, JSON lines as they come, and returns them with those that cannot be used."""
+    bad = BadRecordings()
+    records = []
+    for record in predicted:
+        bad.add(record)
+        if skip_bad and "error" in record:
+            continue
+        records.append(record)
+        if as_json:
+            print(json.dumps(record), flush=True)
+    if not as_json:
+        print_table(tasks, records)
+    return records, bad
 
 
 def print_table(tasks: list[Task], records: list[dict[str, Any]]) -> None:
@@ -76,7 +177,9 @@ def print_table(tasks: list[Task], records: list[dict[str, Any]]) -> None:
     for task in tasks:
         table.add_column(f"{task.name} ({task.unit})" if task.unit else task.name)
     for record in records:
-        table.add_row(record["file"], *(_cell(task, record[task.name]) for task in tasks))
+        cells = [record["error"]] if "error" in record else [_cell(task, record[task.name]) for task in tasks]
+        # As Text, because Rich would take brackets in a name for its markup.
+        table.add_row(Text(record["file"]), *map(Text, cells))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 

@@ -1,11 +1,10 @@
-"""Finding recordings, and sorting out those that cannot be read."""
+"""Finding recordings."""
 
 from pathlib import Path
 
 import pytest
-from little_corpora import write_clip
 
-from paravox.inference.audio_files import as_dataset, find_audio_files, readable_files
+from paravox.inference.audio_files import find_audio_files
 from paravox.modeling.errors import AudioError
 
 
@@ -22,22 +21,3 @@ def test_a_folder_without_audio_is_named(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(AudioError, match=rf"folder {tmp_path} holds no audio file \(.aiff, .*\): give another one"):
         find_audio_files([str(tmp_path)])
-
-
-def test_files_that_cannot_be_read_are_sorted_out(tmp_path):
-    names = ["3.wav", "1.wav", "2.wav", "5.wav", "4.wav"]
-    for number, name in enumerate(names):
-        write_clip(tmp_path / name, number)
-    (tmp_path / "1.wav").write_bytes(b"no audio")
-    (tmp_path / "5.wav").unlink()
-    readable, messages = readable_files([tmp_path / name for name in names], 16_000)
-    assert readable == [str(tmp_path / name) for name in ("3.wav", "2.wav", "4.wav")]
-    assert len(messages) == 2 and "1.wav" in messages[0] and "5.wav" in messages[1]
-    assert readable_files([], 16_000) == ([], [])
-    assert readable_files([tmp_path / "1.wav"], 16_000) == ([], messages[:1])
-
-
-def test_recordings_have_the_rate_of_the_model(tmp_path):
-    write_clip(tmp_path / "a.wav", 0, seconds=0.5, rate=22_050)
-    dataset = as_dataset([tmp_path / "a.wav"], 8_000)
-    assert dataset.source.sampling_rate == 8_000 and dataset.seconds == pytest.approx([0.5], abs=1e-3)
