@@ -21,7 +21,7 @@ from transformers import BatchFeature
 from paravox.inference.audio_files import find_audio_files
 from paravox.inference.onnx_export import export_onnx, largest_difference, open_session, predict_by_session
 from paravox.inference.opening import open_model
-from paravox.inference.prediction import DEFAULT_BATCH_SECONDS
+from paravox.inference.prediction import CPU_BATCH_SECONDS
 from paravox.trainers.sampler import EvaluationBatchSampler
 
 Predict = Callable[[BatchFeature], dict[str, Any]]
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument(
         "--batch_seconds",
         type=float,
-        default=DEFAULT_BATCH_SECONDS,
+        default=CPU_BATCH_SECONDS,
         help="Seconds of audio per batch (default: %(default)s).",
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="Number of threads of both sides.")
@@ -47,7 +47,6 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model, extractor = open_model(arguments.model)
-    model.float()
     paths = find_audio_files([arguments.data_dir])
     drawn = np.random.default_rng(0).permutation(len(paths))[: arguments.clips]
     clips = [(extractor.load(str(paths[row])), extractor.sampling_rate) for row in drawn]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from paravox.inference.onnx_export import check_file, export_onnx, require_onnx
 from paravox.inference.opening import open_model
+from paravox.runs.device_options import chosen_device
 from paravox.runs.program import run
 
 
@@ -31,8 +32,9 @@ def main(argv: list[str] | None = None) -> Path:
     parser.add_argument("--revision", help="Branch, tag or commit of a model on the Hub (default: main).")
     arguments = parser.parse_args(argv)
     require_onnx()
-    model, extractor = open_model(arguments.model, arguments.revision)
-    model.float()  # the inputs are float32, whatever type the saved weights have
+    # Where onnxruntime runs the file, and in its type, so that the two can be compared closely.
+    device, dtype = chosen_device("cpu", "float32")
+    model, extractor = open_model(arguments.model, arguments.revision, device, dtype)
     file = export_onnx(model, extractor, arguments.output)
     print(f"{file}: {', '.join(model.tasks)} from {', '.join(extractor.model_input_names)}")
     if find_spec("onnxruntime") is None:

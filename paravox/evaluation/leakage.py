@@ -36,13 +36,6 @@ Draws = dict[tuple[str, ...], np.ndarray]
 """Results by path, such as `("leakage", "shared", "age", "mae")`, each `(draws + 1,)` with the value itself first."""
 
 
-def available_device() -> str:
-    """The accelerator of this machine if it has one (CUDA, then Apple's), otherwise the CPU."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
 def representation_names(tasks: Sequence[Task]) -> list[str]:
     """The rows of the leakage matrix.
 

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from paravox.corpora.registry import CORPORA, load_corpus
 from paravox.evaluation.audited_corpus import AuditedCorpus, open_audited_corpus
@@ -33,7 +32,6 @@ from paravox.evaluation.leakage import (
     Draws,
     as_results,
     audit_model,
-    available_device,
     difference,
     mean_draws,
 )
@@ -41,8 +39,8 @@ from paravox.evaluation.leakage_figure import plot_leakage
 from paravox.evaluation.leakage_tables import as_markdown, printed_rows
 from paravox.evaluation.score_tables import print_scores
 from paravox.inference.opening import open_model, same_tasks
-from paravox.inference.prediction import DEFAULT_BATCH_SECONDS
-from paravox.modeling.errors import ConfigError
+from paravox.inference.prediction import default_batch_seconds
+from paravox.runs.device_options import add_device_options, chosen_device
 from paravox.runs.program import run
 from paravox.runs.training_runs import without_paths
 from paravox.trainers.clip_pass import PassSettings
@@ -53,12 +51,13 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Audits the models, writes the results, and returns what the results file holds."""
     began = time.monotonic()
     arguments = parse_arguments(argv)
+    device, dtype = chosen_device(arguments.device, arguments.dtype)
     named = [split_name(given) for given in arguments.models]
     opened = [open_model(place) for _, place in named]
     tasks = same_tasks([model for model, _ in opened], [place for _, place in named])
     splits = load_corpus(arguments.corpus, arguments.data_dir, tasks, arguments.audio)
     corpus = open_audited_corpus(splits, tasks, arguments.split, arguments.group)
-    settings = PassSettings(arguments.device, max_batch_seconds=arguments.batch_seconds)
+    settings = PassSettings(device, dtype, max_batch_seconds=arguments.batch_seconds or default_batch_seconds(device))
     audits: list[tuple[str, Draws]] = []
     entries = []
     for (name, place), (model, extractor) in zip(named, opened, strict=True):
@@ -101,9 +100,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         choices=["validation", "test"],
         help="Split to score the probes on: validation or test (default: %(default)s).",
     )
-    parser.add_argument(
-        "--device", default=available_device(), help="Where the models run, such as cuda or cpu (default: %(default)s)."
-    )
+    add_device_options(parser)
     parser.add_argument(
         "--cache_dir",
         type=Path,
@@ -113,15 +110,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--batch_seconds",
         type=float,
-        default=DEFAULT_BATCH_SECONDS,
-        help="Seconds of audio per batch (default: %(default)s).",
+        help="Seconds of audio per batch (default: 30; on a GPU up to 1000, as its memory allows).",
     )
-    arguments = parser.parse_args(argv)
-    try:
-        torch.empty(0, device=arguments.device)
-    except (RuntimeError, AssertionError):
-        raise ConfigError(f"device {arguments.device!r} is not available here: leave out --device") from None
-    return arguments
+    return parser.parse_args(argv)
 
 
 def split_name(given: str) -> tuple[str, str]:

@@ -43,12 +43,13 @@ from paravox.evaluation.bias_measures import (
     summarise_leakage,
 )
 from paravox.evaluation.finished_run import RESULTS, FinishedRun
-from paravox.evaluation.leakage import LEAKAGE, MAIN_METRICS, audit_model, available_device
+from paravox.evaluation.leakage import LEAKAGE, MAIN_METRICS, audit_model
 from paravox.evaluation.leakage_figure import plot_leakage
 from paravox.evaluation.score_tables import print_scores
 from paravox.inference.opening import open_model
-from paravox.inference.prediction import DEFAULT_BATCH_SECONDS
+from paravox.inference.prediction import default_batch_seconds
 from paravox.modeling.errors import ConfigError
+from paravox.runs.device_options import add_device_options, chosen_device
 from paravox.runs.program import run
 from paravox.runs.suite_runs import SuiteRun, command_line, train_missing
 from paravox.runs.training_runs import GO_ON, TRAIN, add_output_arguments, refuse_options, without_paths
@@ -81,6 +82,8 @@ SET_HERE = {
 def main(argv: list[str] | None = None) -> dict:
     """Runs what is missing, measures the runs, and returns what the results file holds."""
     arguments, options = parse_arguments(argv)
+    device, dtype = chosen_device(arguments.device, arguments.dtype)
+    settings = PassSettings(device, dtype, max_batch_seconds=default_batch_seconds(device), show_progress=False)
     bursts = [
         {"corpus": "bursts", "run": folder.name, **read_discriminator(FinishedRun(folder))}
         for folder in arguments.bursts_runs
@@ -98,7 +101,8 @@ def main(argv: list[str] | None = None) -> dict:
         if variant != NO_ADVERSARIAL:
             curves.append({"corpus": "synthetic", "bias": bias, "seed": seed, **read_discriminator(finished)})
         if bias == max(biases):
-            audits.append({**about, **read_leakage(finished, corpus_folder(arguments.output_dir, seed, bias))})
+            corpus = corpus_folder(arguments.output_dir, seed, bias)
+            audits.append({**about, **read_leakage(finished, corpus, settings)})
     results = {"clips": clips, "runs": runs, **summarise_bias_study(runs, curves + bursts, list(VARIANTS))}
     results["statements"] = statements(results)
     results["leakage"] = {"bias": max(biases), "split": "test", **summarise_leakage(audits)}
@@ -135,6 +139,7 @@ def parse_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[st
     )
     parser.add_argument("--jobs", type=int, default=1, help="How many runs to train at once (default: %(default)s).")
     add_output_arguments(parser)
+    add_device_options(parser)
     arguments, options = parser.parse_known_args(argv)
     refuse_options(options, SET_HERE)
     for bias in arguments.biases:
@@ -189,7 +194,7 @@ def provide_corpus(folder: Path, clips: dict[str, int], bias: float, seed: int) 
     return folder
 
 
-def read_leakage(finished: FinishedRun, corpus: Path) -> dict[str, dict]:
+def read_leakage(finished: FinishedRun, corpus: Path, settings: PassSettings) -> dict[str, dict]:
     """The leakage matrix of a run on Test and the scores of chance. They are kept in the run's folder.
 
     Returns:
@@ -202,7 +207,6 @@ def read_leakage(finished: FinishedRun, corpus: Path) -> dict[str, dict]:
     print(f"auditing {finished.folder}", flush=True)
     model, extractor = open_model(str(finished.folder / "model"))
     audited = open_audited_corpus(load_corpus("metadata_csv", corpus, finished.tasks), finished.tasks, "test")
-    settings = PassSettings(available_device(), max_batch_seconds=DEFAULT_BATCH_SECONDS, show_progress=False)
     found: dict[str, dict] = {"leakage": {}, "chance": audited.chance}
     for (part, *path), (value, *_) in audit_model(model, extractor, audited, settings, draws=0).items():
         if part == LEAKAGE:

@@ -30,9 +30,10 @@ from paravox.evaluation.score_names import SPLIT_TITLES
 from paravox.evaluation.score_report import ScoredSplit, model_titles, player_of_clip, write_score_report
 from paravox.evaluation.score_tables import print_scores
 from paravox.inference.opening import open_model, same_tasks
-from paravox.inference.prediction import DEFAULT_BATCH_SECONDS, mean_predictions, predict_dataset
+from paravox.inference.prediction import mean_predictions, predict_dataset
 from paravox.modeling.errors import ConfigError, CorpusError
 from paravox.modeling.tasks import Task
+from paravox.runs.device_options import add_device_options, chosen_device
 from paravox.runs.program import run
 from paravox.trainers.files import write_text, written_aside
 from paravox.trainers.multi_task_dataset import MultiTaskDataset, read_labels
@@ -46,7 +47,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         raise ConfigError("revision is given for several models: download the others, or leave it out")
     if arguments.report_audio and arguments.report is None:
         raise ConfigError("report_audio puts recordings into a report: give --report FILE.html, too")
-    opened = [open_model(name, arguments.revision) for name in arguments.models]
+    device, dtype = chosen_device(arguments.device, arguments.dtype)
+    opened = [open_model(name, arguments.revision, dtype=dtype) for name in arguments.models]
     tasks = same_tasks([model for model, _ in opened], arguments.models)
     corpus = load_corpus(arguments.corpus, arguments.data_dir, tasks, arguments.audio)
     if arguments.split not in corpus:
@@ -58,7 +60,9 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     members = []
     for model, extractor in opened:
         dataset = MultiTaskDataset(clips, tasks, sampling_rate=extractor.sampling_rate)
-        members.append(predict_dataset(model, extractor, dataset, arguments.batch_seconds))
+        model.to(device)
+        members.append(predict_dataset(model, extractor, dataset, arguments.batch_seconds, arguments.num_workers))
+        model.cpu()  # the next one may need the memory of the device
     ensemble = mean_predictions(members)
     seconds = time.perf_counter() - start
 
@@ -115,9 +119,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--batch_seconds",
         type=float,
-        default=DEFAULT_BATCH_SECONDS,
-        help="Seconds of audio per batch (default: %(default)s).",
+        help="Seconds of audio per batch (default: 30; on a GPU up to 1000, as its memory allows).",
     )
+    parser.add_argument(
+        "--num_workers",
+        type=int,
+        help="Processes that decode (default: the cores but one beside a GPU, an eighth of the cores beside a CPU).",
+    )
+    add_device_options(parser)
     return parser.parse_args(argv)
 
 

@@ -138,7 +138,7 @@ def test_names_of_models():
 
 def test_what_cannot_be_audited(models, corpus, tmp_path, make_model):
     rest = ["--data_dir", str(corpus), "--output", str(tmp_path / "x.json")]
-    with pytest.raises(ConfigError, match="device 'nowhere' is not available here"):
+    with pytest.raises(ConfigError, match="device 'nowhere' cannot be used here"):
         audit.main([models[0], *rest, "--device", "nowhere"])
     with pytest.raises(CheckpointError, match="nothing_here"):
         audit.main(["name=nothing_here/model", *rest])

@@ -23,6 +23,7 @@ from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtrac
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.recipes.burst2vec import bias_study
 from paravox.runs import training_runs
+from paravox.trainers.clip_pass import PassSettings
 
 SMALL = ["--train", "60", "--validation", "20", "--test", "40", "--num_train_epochs", "1", "--logging_steps", "3"]
 ALPHA = 100.0
@@ -171,12 +172,12 @@ def test_a_repeated_run_is_audited_again(study, monkeypatch):
     calls = []
     monkeypatch.setattr(bias_study, "audit_model", lambda *args, **kwargs: calls.append(args) or {})
     corpus = folder / "runs" / "corpora" / "bias0.9_seed1"
-    kept = bias_study.read_leakage(run, corpus)
+    kept = bias_study.read_leakage(run, corpus, PassSettings())
     assert not calls and kept["leakage"]["shared"]["age"]["mae"] > 0
     before = (run.folder / "leakage.json").read_bytes(), (run.folder / "results.json").stat()
     try:
         os.utime(run.folder / "results.json", (time.time() + 10, time.time() + 10))
-        assert bias_study.read_leakage(run, corpus)["leakage"] == {} and len(calls) == 1
+        assert bias_study.read_leakage(run, corpus, PassSettings())["leakage"] == {} and len(calls) == 1
     finally:
         os.utime(run.folder / "results.json", (before[1].st_atime, before[1].st_mtime))
         (run.folder / "leakage.json").write_bytes(before[0])
