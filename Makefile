@@ -75,5 +75,6 @@ bench: setup  ## Run the benchmarks; ENCODER= (a Whisper), NEMO=, DATA_DIR=, MOD
 	$(if $(DATA_DIR),$(BIN)/python benchmarks/reading.py --encoder $(ENCODER) --data_dir $(DATA_DIR))
 	$(if $(NEMO),$(BIN)/python benchmarks/few_shot.py --encoder $(ENCODER) --data_dir $(NEMO))
 	$(if $(MODEL),$(BIN)/python benchmarks/prediction.py --model $(MODEL) --encoder $(ENCODER) --data_dir $(DATA_DIR))
+	$(if $(MODEL),$(BIN)/python benchmarks/folder_prediction.py --model $(MODEL) --data_dir $(DATA_DIR))
 	$(if $(MODEL),$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[onnx]')
 	$(if $(MODEL),$(BIN)/python benchmarks/onnx_export.py --model $(MODEL) --data_dir $(DATA_DIR))
