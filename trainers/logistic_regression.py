@@ -8,7 +8,9 @@ MAX_ITERATIONS = 100
 TOLERANCE = 1e-13
 
 
-def fit_heads(features: np.ndarray, labels: np.ndarray, inverse_penalty: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def fit_heads(
+    features: np.ndarray, labels: np.ndarray, inverse_penalty: float = 1.0, device: str | torch.device = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
     """Solves independent logistic regressions with an L2 penalty to convergence, all in one batch, in float64.
 
     Each problem minimises `|w|^2 / 2 + C * sum(log(1 + exp(-y (w x + b))))` with y = 1 or -1, as scikit-learn's
@@ -20,15 +22,19 @@ def fit_heads(features: np.ndarray, labels: np.ndarray, inverse_penalty: float =
         features (`np.ndarray` of shape `(problems, samples, size)`): the samples of each problem.
         labels (`np.ndarray` of bool, shape `(problems, samples)`): both values must occur in each problem.
         inverse_penalty (`float`, *optional*, defaults to 1): C, above 0.
+        device (`str` or `torch.device`, *optional*, defaults to `"cpu"`): where the problems are solved. A device
+            without float64, such as Apple's MPS, leaves them to the CPU.
 
     Returns:
         The weights `(problems, size)` and biases `(problems,)`, float64.
     """
-    samples = torch.from_numpy(np.asarray(features, np.float64))
-    targets = torch.from_numpy(np.asarray(labels, np.float64))
+    device = torch.device(device)
+    where = "cpu" if device.type == "mps" else device
+    samples = torch.from_numpy(np.asarray(features, np.float64)).to(where)
+    targets = torch.from_numpy(np.asarray(labels, np.float64)).to(where)
     kernel = samples @ samples.transpose(1, 2)  # (problems, samples, samples)
     multipliers = torch.zeros_like(targets)
-    biases = torch.zeros(len(targets), 1, dtype=torch.float64)
+    biases = torch.zeros_like(targets[:, :1])
     objective = _objective(kernel, targets, multipliers, biases, inverse_penalty)
     for _ in range(MAX_ITERATIONS):
         new_multipliers, new_biases = _newton_step(kernel, targets, multipliers, biases, inverse_penalty)
@@ -46,7 +52,7 @@ def fit_heads(features: np.ndarray, labels: np.ndarray, inverse_penalty: float =
         if residual < TOLERANCE * inverse_penalty:
             break
     weights = (multipliers.unsqueeze(1) @ samples).squeeze(1)
-    return weights.numpy(), biases.squeeze(1).numpy()
+    return weights.cpu().numpy(), biases.squeeze(1).cpu().numpy()
 
 
 def _newton_step(

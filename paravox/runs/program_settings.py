@@ -249,9 +249,34 @@ class StudyRunSettings:
             "choices": list(EXECUTORS),
         },
     )
-    processes: int = field(default=1, metadata={"help": "How many jobs run at the same time."})
+    device: str | None = field(
+        default=None,
+        metadata={"help": "Where the models run, such as cuda:1 or cpu. By default cuda, then mps, then cpu."},
+    )
+    dtype: str | None = field(
+        default=None,
+        metadata={
+            "help": "Precision of the encoder: float32, bfloat16 or, in mode head, float16. By default bfloat16 on a "
+            "CUDA device that has it, otherwise float32."
+        },
+    )
+    trials_per_device: int = field(
+        default=1,
+        metadata={
+            "help": "How many jobs share a device, each in a process of its own. With more than 1, executor inline "
+            "becomes processes. A job is a trial, and in mode head all trials of a checkpoint."
+        },
+    )
+    processes: int = field(
+        default=0,
+        metadata={
+            "help": "How many jobs run at the same time. By default trials_per_device for each device; on Ray as many "
+            "as the cluster has room for."
+        },
+    )
     threads: int = field(
-        default=0, metadata={"help": "Threads per process. By default the processes share all cores evenly."}
+        default=0,
+        metadata={"help": "Threads per process. By default the processes share all cores evenly; on Ray each has one."},
     )
     only: list[str] | None = field(
         default=None, metadata={"help": "Run only these trials, such as --only checkpoint=none k=2,8 speaker=0011."}

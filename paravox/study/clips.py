@@ -59,12 +59,16 @@ class StudyClips:
         """The features of one clip: `(samples,)`, or `(mel bins, frames)` for Whisper."""
         path = self.paths[row]
         if path not in self._features:
-            samples = self.extractor.load(path)
-            if self.max_seconds is not None:
-                samples = samples[: int(self.max_seconds * self.extractor.sampling_rate)]
-            clip = (samples, self.extractor.sampling_rate)
-            self._features[path] = self.extractor([clip])[self.extractor.model_input_names[0]][0]
+            self._features[path] = self.features(row)
         return self._features[path]
+
+    def features(self, row: int) -> np.ndarray:
+        """The same, but the features are not kept in memory."""
+        samples = self.extractor.load(self.paths[row])
+        if self.max_seconds is not None:
+            samples = samples[: int(self.max_seconds * self.extractor.sampling_rate)]
+        clip = (samples, self.extractor.sampling_rate)
+        return self.extractor([clip])[self.extractor.model_input_names[0]][0]
 
     def collate(self, clips: list[np.ndarray], feature_extractor: Any = None) -> dict[str, torch.Tensor]:
         """The model's inputs for a batch of clips, padded to the longest of them."""

@@ -1,7 +1,9 @@
 """Every hidden layer of every clip under one checkpoint after another, averaged over time and kept on disk."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +22,10 @@ from paravox.trainers.lower_states import EncodedClip, LowerStates, states_folde
 class LayerStates:
     """Encodes the clips of a study under its checkpoints, each checkpoint at most once.
 
-    The states of a checkpoint are kept in a folder, under a name made of all that they depend on: the clips, the
-    feature extractor and the weights. Lower layers that pre-finetuning left as they were are run once for all
-    checkpoints, and their states are kept in the same folder.
+    The clips are encoded in groups, one after the other. The states of a group under a checkpoint are kept in a folder
+    as soon as they are there, under a name made of all that they depend on: the clips, the feature extractor, the
+    weights and how they are run. Lower layers that pre-finetuning left as they were are run once for all checkpoints,
+    and their states are kept in the same folder.
 
     Args:
         clips ([`StudyClips`]).
@@ -31,6 +34,8 @@ class LayerStates:
         max_gigabytes (`float`, *optional*, defaults to 4): the most that the states of shared lower layers may take on
             disk. Where they would take more, each checkpoint runs all its layers.
         settings ([`PassSettings`], *optional*): of the passes over the clips.
+        groups (list of `np.ndarray` of int, *optional*): the rows of each group, such as the clips of a speaker. By
+            default all clips are one group.
     """
 
     def __init__(
@@ -39,11 +44,13 @@ class LayerStates:
         folder: Path | None = None,
         max_gigabytes: float = 4.0,
         settings: PassSettings = STUDY_PASS,
+        groups: list[np.ndarray] | None = None,
     ) -> None:
         self.clips = clips
         self.folder = folder
         self.max_gigabytes = max_gigabytes
         self.settings = settings
+        self.groups = [np.arange(len(clips))] if groups is None else groups
         self._first: SpeechEncoder | None = None
 
     def states_of(self, model: PreFinetuningModel, title: str) -> np.ndarray:
@@ -56,37 +63,66 @@ class LayerStates:
         Returns:
             `np.ndarray` of shape `(clips, layers + 1, hidden)`, float32.
         """
-        path = states_folder(self.folder, self._identity(model.encoder)).with_suffix(".npy")
-        if not path.is_file():
-            states = self.encode(model.encoder, title)
-            with written_aside(path) as part:
-                np.save(part, states)
-        return np.load(path)
+        encoder = model.encoder
+        weights = weight_digests(encoder)
+        paths = [
+            states_folder(self.folder, self._identity(self.clips.select(rows), weights)).with_suffix(".npy")
+            for rows in self.groups
+        ]
+        missing = [(rows, path) for rows, path in zip(self.groups, paths, strict=True) if not path.is_file()]
+        if missing:
+            shared = self._shared_layers(encoder)
+            for rows, path in missing:
+                states = self._encode_group(encoder, self.clips.select(rows), shared, weights, title)
+                with written_aside(path) as part:
+                    np.save(part, states)
+        return self._in_row_order([np.load(path) for path in paths])
 
     def encode(self, encoder: SpeechEncoder, title: str) -> np.ndarray:
         """Runs an encoder over all clips, whatever states of it the folder holds. Arguments and result are as above."""
+        shared = self._shared_layers(encoder)
+        weights = weight_digests(encoder) if shared else []
+        return self._in_row_order(
+            [self._encode_group(encoder, self.clips.select(rows), shared, weights, title) for rows in self.groups]
+        )
+
+    def _shared_layers(self, encoder: SpeechEncoder) -> int:
+        """How many lower layers to run once for all checkpoints: those that are equal in the first one."""
         shared = 0 if self._first is None else equal_lower_layers(encoder, self._first)
         self._first = self._first or encoder
-        if shared == 0 or states_gigabytes(self.clips.seconds.sum(), encoder.hidden_size) > self.max_gigabytes:
-            return in_row_order(self._run(encoder, self.clips, _all_layers, title), len(self.clips))["pooled"]
-        folder = states_folder(self.folder, self._identity(encoder, shared))
-        if folder.is_dir():
-            return self._encode_upper(encoder, LowerStates.open(folder, self.clips.seconds), title)
-        return self._encode_and_keep_lower(encoder, shared, folder, title)
+        if shared and states_gigabytes(self.clips.seconds.sum(), encoder.hidden_size) > self.max_gigabytes:
+            return 0
+        return shared
 
-    def _encode_and_keep_lower(self, encoder: SpeechEncoder, shared: int, folder: Path, title: str) -> np.ndarray:
-        states = np.zeros((len(self.clips), len(encoder.layers) + 1, encoder.hidden_size), np.float32)
+    def _in_row_order(self, states: list[np.ndarray]) -> np.ndarray:
+        order = np.argsort(np.concatenate(self.groups))
+        return np.concatenate(states)[order]
+
+    def _encode_group(
+        self, encoder: SpeechEncoder, clips: StudyClips, shared: int, weights: list["WeightDigest"], title: str
+    ) -> np.ndarray:
+        if shared == 0:
+            return in_row_order(self._run(encoder, clips, _all_layers, title), len(clips))["pooled"]
+        folder = states_folder(self.folder, self._identity(clips, weights, shared))
+        if folder.is_dir():
+            return self._encode_upper(encoder, LowerStates.open(folder, clips.seconds), title)
+        return self._encode_and_keep_lower(encoder, clips, shared, folder, title)
+
+    def _encode_and_keep_lower(
+        self, encoder: SpeechEncoder, clips: StudyClips, shared: int, folder: Path, title: str
+    ) -> np.ndarray:
+        states = np.zeros((len(clips), len(encoder.layers) + 1, encoder.hidden_size), np.float32)
 
         def step(encoder: SpeechEncoder, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             return _all_layers(encoder, inputs, keep=shared)
 
         def encoded_clips() -> Iterator[EncodedClip]:
-            for rows, results in self._run(encoder, self.clips, step, title):
+            for rows, results in self._run(encoder, clips, step, title):
                 states[rows] = results["pooled"]
                 for row, kept, frames in zip(rows, results["kept"], results["frames"], strict=True):
                     yield EncodedClip(int(row), kept[:frames], states[row, : shared + 1])
 
-        write_states(folder, encoded_clips(), len(self.clips), shared)
+        write_states(folder, encoded_clips(), len(clips), shared)
         return states
 
     def _encode_upper(self, encoder: SpeechEncoder, lower: LowerStates, title: str) -> np.ndarray:
@@ -94,7 +130,7 @@ class LayerStates:
             frame_mask = inputs["attention_mask"].bool()
             return {"pooled": _pool(encoder.upper_states(inputs["lower_states"], frame_mask, lower.layers), frame_mask)}
 
-        upper = in_row_order(self._run(encoder, lower, step, title), len(self.clips))["pooled"]
+        upper = in_row_order(self._run(encoder, lower, step, title), len(lower))["pooled"]
         return np.concatenate([lower.pooled, upper], axis=1)
 
     def _run(
@@ -103,13 +139,31 @@ class LayerStates:
         collate = MultiTaskCollator(source)
         return pass_over_clips(encoder, ClipsWithoutLabels(source), collate, step, self.settings, title)
 
-    def _identity(self, encoder: SpeechEncoder, layers: int | None = None) -> Iterator[bytes]:
+    def _identity(self, clips: StudyClips, weights: list["WeightDigest"], layers: int | None = None) -> Iterator[bytes]:
         """All that the states after so many layers depend on; after all of them by default."""
-        yield repr((layers, str(self.settings.dtype))).encode()
-        yield from self.clips.identity()
-        for name, value in sorted(encoder.state_dict().items()):
-            if layers is None or _layer_of(encoder, name) < layers:
-                yield name.encode() + value.cpu().numpy().tobytes()
+        yield repr((layers, str(self.settings.dtype), torch.device(self.settings.device).type)).encode()
+        yield from clips.identity()
+        for weight in weights:
+            if layers is None or weight.layer < layers:
+                yield weight.name.encode() + weight.digest
+
+
+class WeightDigest(NamedTuple):
+    """A weight of an encoder, the layer that it belongs to as in `_layer_of`, and a digest of its values."""
+
+    name: str
+    layer: int
+    digest: bytes
+
+
+def weight_digests(encoder: SpeechEncoder) -> list[WeightDigest]:
+    """What tells the weights of an encoder from those of another one, sorted by name."""
+    return [
+        WeightDigest(
+            name, _layer_of(encoder, name), hashlib.blake2b(value.cpu().numpy().tobytes(), digest_size=16).digest()
+        )
+        for name, value in sorted(encoder.state_dict().items())
+    ]
 
 
 def equal_lower_layers(encoder: SpeechEncoder, other: SpeechEncoder) -> int:

@@ -1,5 +1,6 @@
 """The work that is handed to processes: jobs of trials, and what each process opens once to run them."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,18 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
+from paravox.corpora.combinations import NO_CORPUS
 from paravox.modeling.errors import ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_prefinetuning import PreFinetuningModel
 from paravox.study.checkpoints import checkpoint_exists, open_checkpoint_model
-from paravox.study.clips import StudyClips
+from paravox.study.clips import STUDY_PASS, StudyClips
+from paravox.study.device_clips import DeviceClips
 from paravox.study.draws import TrialClips, draw_clips, read_speakers
 from paravox.study.encoding import LayerStates
+from paravox.study.estimate import encoding_seconds, measure_epochs
 from paravox.study.grid import BASELINES, COMPARE_2016, StudySettings, Trial
 from paravox.study.opensmile_baseline import opensmile_features, run_baseline_trial
+from paravox.study.repeatable import give_way
 from paravox.study.results_file import FAILED
 from paravox.study.trials import run_head_trials, run_trained_trial, standardise
+from paravox.trainers.clip_pass import PassSettings
+from paravox.trainers.devices import DTYPES
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class StudyContext:
         encoder (`str`): folder or Hub name of the encoder.
         checkpoints_dir (`str`, *optional*): folder of the pre-finetuned checkpoints.
         output_dir (`str`): states are kept in its folder `states`.
+        device (`str`, *optional*, defaults to `"cpu"`): where models run.
+        dtype (`str`, *optional*, defaults to `"float32"`): what encoders compute in.
     """
 
     settings: str
@@ -38,13 +48,32 @@ class StudyContext:
     encoder: str
     checkpoints_dir: str | None
     output_dir: str
+    device: str = "cpu"
+    dtype: str = "float32"
 
     @classmethod
     def of(
-        cls, study: StudySettings, data_dir: str, encoder: str, checkpoints_dir: str | None, output_dir: str
+        cls,
+        study: StudySettings,
+        data_dir: str,
+        encoder: str,
+        checkpoints_dir: str | None,
+        output_dir: str,
+        device: str = "cpu",
+        dtype: str = "float32",
     ) -> "StudyContext":
         """The context of a study; arguments as above."""
-        return cls(json.dumps(vars(study)), data_dir, encoder, checkpoints_dir, output_dir)
+        return cls(json.dumps(vars(study)), data_dir, encoder, checkpoints_dir, output_dir, device, dtype)
+
+    @property
+    def pass_settings(self) -> PassSettings:
+        """How encoders run over clips."""
+        return dataclasses.replace(STUDY_PASS, device=self.device, dtype=DTYPES[self.dtype])
+
+    @property
+    def device_name(self) -> str:
+        """The sort of device and the precision, as a row of the results file names them."""
+        return f"{torch.device(self.device).type} {self.dtype}"
 
     @property
     def study(self) -> StudySettings:
@@ -66,20 +95,42 @@ def group_into_jobs(study: StudySettings, trials: list[Trial]) -> list[list[Tria
 
 def run_job(context: StudyContext, trials: list[Trial]) -> list[dict]:
     """Runs trials of one checkpoint and returns one row per trial. A trial that fails has a row that says so."""
-    study, clips = context.study, open_clips(context)
+    study = context.study
     chosen = draw_possible(context, trials)
     if trials[0].checkpoint == COMPARE_2016:
         features = baseline_features(context)
-        return [run_baseline_trial(features, trial, shots, study) for trial, shots in chosen]
+        rows = [run_baseline_trial(features, trial, shots, study) for trial, shots in chosen]
+        return [row | {"device": "cpu float32"} for row in rows]
     if study.mode == "head":
-        return run_head_trials(head_features(context, trials[0].checkpoint, study.layer), chosen)
-    rows = []
-    for trial, shots in chosen:
+        features = head_features(context, trials[0].checkpoint, study.layer)
+        rows = run_head_trials(features, chosen, context.device)
+    else:
+        rows = [train_on(context, trial, shots, study) for trial, shots in chosen]
+    return [row | {"device": context.device_name} for row in rows]
+
+
+def train_on(context: StudyContext, trial: Trial, shots: TrialClips, study: StudySettings) -> dict:
+    """The row of one trial in mode full or top_layers, which says so if the trial fails."""
+    clips = open_device_clips(context, trial.speaker)
+    checkpoint = open_model(context, trial.checkpoint)
+    while True:
         try:
-            rows.append(run_trained_trial(open_model(context, trial.checkpoint), clips, trial, shots, study))
+            return run_trained_trial(checkpoint, clips, trial, shots, study)
         except RuntimeError as error:
-            rows.append(trial._asdict() | {"status": FAILED, "message": f"{type(error).__name__}: {error}"})
-    return rows
+            if not give_way(error):
+                return trial._asdict() | {"status": FAILED, "message": f"{type(error).__name__}: {error}"}
+
+
+def time_job(context: StudyContext, trials: list[Trial]) -> list[dict]:
+    """Measures what [`run_job`] will take for trials like these, and returns it as one row.
+
+    In mode head it is `encoding`, the seconds per checkpoint, otherwise the fields of [`EpochSeconds`].
+    """
+    study, model = context.study, open_model(context, NO_CORPUS)
+    if study.mode == "head":
+        return [{"encoding": encoding_seconds(model, open_clips(context), context.pass_settings)}]
+    drawn = draw_possible(context, trials)
+    return [measure_epochs(study, model, open_device_clips(context, trials[0].speaker), drawn)._asdict()]
 
 
 def draw_possible(context: StudyContext, trials: list[Trial]) -> list[tuple[Trial, TrialClips]]:
@@ -106,15 +157,26 @@ def open_clips(context: StudyContext) -> StudyClips:
 
 
 @lru_cache(maxsize=1)
+def open_device_clips(context: StudyContext, speaker: str) -> DeviceClips:
+    """The clips that the trials of a speaker learn from and predict, on the device."""
+    return DeviceClips(open_clips(context), context.device, DTYPES[context.dtype])
+
+
+@lru_cache(maxsize=1)
 def open_model(context: StudyContext, checkpoint: str) -> PreFinetuningModel:
-    """The model of a checkpoint, in evaluation mode."""
-    return open_checkpoint_model(checkpoint, context.checkpoints_dir, context.encoder)
+    """The model of a checkpoint, in evaluation mode and on the device."""
+    return open_checkpoint_model(checkpoint, context.checkpoints_dir, context.encoder).to(context.device)
 
 
 @lru_cache(maxsize=1)
 def open_states(context: StudyContext) -> LayerStates:
-    """The encoding of the clips under one checkpoint after another."""
-    return LayerStates(open_clips(context), context.states_dir)
+    """The encoding of the clips under one checkpoint after another.
+
+    The clips of a speaker are a group, so that they are encoded once, whichever other speakers a study has.
+    """
+    speakers = open_table(context)["speaker"].to_numpy()
+    groups = [np.flatnonzero(speakers == speaker) for speaker in dict.fromkeys(speakers)]
+    return LayerStates(open_clips(context), context.states_dir, settings=context.pass_settings, groups=groups)
 
 
 @lru_cache(maxsize=1)
@@ -160,6 +222,6 @@ def evaluation_scores_by_layer(context: StudyContext, trials: list[Trial]) -> di
             continue
         chosen = draw_possible(context, job)
         for layer in range(layer_states(context, checkpoint).shape[1]):
-            rows = run_head_trials(head_features(context, checkpoint, str(layer)), chosen)
+            rows = run_head_trials(head_features(context, checkpoint, str(layer)), chosen, context.device)
             scores.setdefault(layer, []).extend(row["evaluation_macro_f1"] for row in rows)
     return {layer: float(np.mean(values)) for layer, values in scores.items()}

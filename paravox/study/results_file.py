@@ -34,9 +34,10 @@ COLUMNS = {
     "predictions": "TEXT",  # on the test part: one 0 or 1 per clip, in the order of the clips' names
     "seconds": "REAL",
     "message": "TEXT",
+    "device": "TEXT",  # the sort of device and the precision, such as "cuda bfloat16"
 }
 # What may differ when a trial is run again, and is therefore left out of exports.
-_NOT_EXPORTED = ("seconds",)
+_NOT_EXPORTED = ("seconds", "device")
 
 
 class ResultsFile:
@@ -58,6 +59,9 @@ class ResultsFile:
             with closing(self._connect()) as connection, connection:
                 connection.execute("CREATE TABLE IF NOT EXISTS study (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
                 connection.execute(f"CREATE TABLE IF NOT EXISTS trials ({columns}, PRIMARY KEY ({', '.join(KEY)}))")
+                present = {row[1] for row in connection.execute("PRAGMA table_info(trials)")}
+                for name in [name for name in COLUMNS if name not in present]:  # a file of an earlier version
+                    connection.execute(f"ALTER TABLE trials ADD COLUMN {name} {COLUMNS[name]}")
                 held = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM study")}
                 connection.executemany(
                     "INSERT OR REPLACE INTO study VALUES (?, ?)",
@@ -93,7 +97,7 @@ class ResultsFile:
         filled = [dict.fromkeys(COLUMNS) | row for row in rows]
         try:
             with closing(self._connect()) as connection, connection:
-                connection.executemany(f"INSERT OR REPLACE INTO trials VALUES ({names})", filled)
+                connection.executemany(f"INSERT OR REPLACE INTO trials ({', '.join(COLUMNS)}) VALUES ({names})", filled)
         except sqlite3.OperationalError as error:
             raise ConfigError(
                 f"{self.path} cannot be written ({error}): free some space or fix the folder's permissions, then start "

@@ -1,31 +1,26 @@
 """Running trials: a logistic regression on frozen states (mode head), or training the encoder (full and top_layers)."""
 
 import copy
-import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import get_linear_schedule_with_warmup
 
 from paravox.corpora.combinations import NO_CORPUS
 from paravox.modeling.modeling_prefinetuning import PreFinetuningModel
 from paravox.study.best_epoch import BestEpoch
 from paravox.study.checkpoints import TRIAL_TASK
-from paravox.study.clips import STUDY_PASS, ClipsWithoutLabels, StudyClips
+from paravox.study.device_clips import DeviceClips, Part
 from paravox.study.draws import TrialClips, trial_seed
 from paravox.study.grid import StudySettings, Trial
+from paravox.study.repeatable import repeatable
 from paravox.study.results_file import FINISHED
 from paravox.study.scores import as_text, binary_scores
-from paravox.trainers.clip_pass import in_row_order, pass_over_clips
-from paravox.trainers.data_collator import MultiTaskCollator
+from paravox.study.trial_optimizer import TrialOptimizer
 from paravox.trainers.logistic_regression import fit_heads
-
-# A trial predicts its parts after every epoch: too short for a line of progress.
-_SILENT_PASS = dataclasses.replace(STUDY_PASS, show_progress=False)
 
 
 def standardise(states: np.ndarray, train_rows: np.ndarray) -> np.ndarray:
@@ -45,12 +40,15 @@ def standardise(states: np.ndarray, train_rows: np.ndarray) -> np.ndarray:
     return (states.astype(np.float64) - train.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
 
 
-def run_head_trials(features: np.ndarray, trials: list[tuple[Trial, TrialClips]]) -> list[dict[str, Any]]:
+def run_head_trials(
+    features: np.ndarray, trials: list[tuple[Trial, TrialClips]], device: str | torch.device = "cpu"
+) -> list[dict[str, Any]]:
     """Runs all trials of one checkpoint in mode head, which picks no epoch and learns from no evaluation label.
 
     Args:
         features (`np.ndarray` of shape `(clips, size)`): from [`standardise`].
         trials: each with its clips.
+        device (`str` or `torch.device`, *optional*, defaults to `"cpu"`): where the heads are solved.
 
     Returns:
         list of `dict`: one row per trial, in the same order. `seconds` is an equal share of the time of all.
@@ -60,7 +58,7 @@ def run_head_trials(features: np.ndarray, trials: list[tuple[Trial, TrialClips]]
     for shots in sorted({len(clips.train) for _, clips in trials}):
         group = [(trial, clips) for trial, clips in trials if len(clips.train) == shots]
         samples = features[np.stack([clips.train for _, clips in group])]  # (trials, shots, size)
-        weights, biases = fit_heads(samples, np.stack([clips.train_labels for _, clips in group]))
+        weights, biases = fit_heads(samples, np.stack([clips.train_labels for _, clips in group]), device=device)
         for (trial, clips), weight, bias in zip(group, weights, biases, strict=True):
             evaluated = features[clips.evaluation] @ weight + bias > 0
             tested = features[clips.test] @ weight + bias > 0
@@ -78,35 +76,83 @@ def finished_row(trial: Trial, clips: TrialClips, tested: np.ndarray) -> dict[st
 
 
 def run_trained_trial(
-    checkpoint: PreFinetuningModel, clips: StudyClips, trial: Trial, chosen: TrialClips, settings: StudySettings
+    checkpoint: PreFinetuningModel, clips: DeviceClips, trial: Trial, chosen: TrialClips, settings: StudySettings
 ) -> dict[str, Any]:
-    """Runs one trial in mode full or top_layers (section 3.3).
+    """Runs one trial in mode full or top_layers (section 3.3). No file is written, and per epoch one small result
+    leaves the device.
 
     Args:
-        checkpoint ([`PreFinetuningModel`]): where the trial starts. It is copied, not changed.
-        clips ([`StudyClips`]): of the whole study.
+        checkpoint ([`PreFinetuningModel`]): where the trial starts, in float32 on the device of the clips. It is
+            copied, not changed.
+        clips ([`DeviceClips`]): of the whole study. Their type is what the encoder computes in; weights that learn,
+            all that is behind the encoder, and the loss stay float32.
         trial ([`Trial`]): which trial.
         chosen ([`TrialClips`]): the trial's rows among the clips.
         settings ([`StudySettings`]).
 
     Returns:
-        `dict`: the trial's row.
+        `dict`: the trial's row. Its seconds do not contain the reading of clips.
     """
+    clips.hold(np.concatenate([chosen.train, chosen.evaluation, chosen.test]))
+    started = time.perf_counter()
     seed = trial_seed(trial, settings.seed)
-    model = trial_model(checkpoint, trial, seed)
-    if settings.mode == "top_layers":
-        model.freeze_encoder(settings.top_layers)
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    steps_per_epoch = -(-len(chosen.train) // settings.batch_size)
-    steps = settings.max_epochs * steps_per_epoch
-    schedule = get_linear_schedule_with_warmup(optimizer, int(settings.warmup * steps), steps)
+    with repeatable(seed, clips.device):
+        model = trial_model(checkpoint, trial, seed)
+        if settings.mode == "top_layers":
+            model.freeze_encoder(settings.top_layers)
+        steps_per_epoch = -(-len(chosen.train) // settings.batch_size)
+        optimizer = TrialOptimizer(model, settings, settings.max_epochs * steps_per_epoch, clips.dtype)
+        batches = TrainingBatches(clips, chosen, seed, settings.max_epochs, steps_per_epoch)
 
-    def train_epoch(epoch: int) -> None:
-        order = np.random.default_rng([seed, epoch]).permutation(len(chosen.train))
-        train_batches(model, optimizer, schedule, clips, chosen, np.array_split(order, steps_per_epoch))
+        def train_epoch(epoch: int) -> None:
+            model.train()
+            for inputs, labels in batches.of_epoch(epoch):
+                output = model(**inputs, task=TRIAL_TASK.name, labels={TRIAL_TASK.name: labels})
+                output.loss.backward()
+                optimizer.step()
 
-    return train_and_score(model, train_epoch, lambda rows: predict_clips(model, clips, rows), trial, chosen, settings)
+        row = train_and_score(
+            model, train_epoch, lambda rows: predict_clips(model, clips.part(rows)), trial, chosen, settings
+        )
+    return row | {"seconds": time.perf_counter() - started}
+
+
+class TrainingBatches:
+    """The training batches of a trial, in an order that depends on its seed and the epoch.
+
+    The order of all epochs is moved to the device at once.
+
+    Args:
+        clips ([`DeviceClips`]): hold the training clips.
+        chosen ([`TrialClips`]): the trial's rows among the clips.
+        seed (`int`): of the trial.
+        epochs (`int`): how many there are at most.
+        steps (`int`): the number of batches per epoch.
+    """
+
+    def __init__(self, clips: DeviceClips, chosen: TrialClips, seed: int, epochs: int, steps: int) -> None:
+        shots = len(chosen.train)
+        # (epochs, shots): positions among the training clips
+        self._orders = np.stack(
+            [np.random.default_rng([seed, epoch]).permutation(shots) for epoch in range(1, epochs + 1)]
+        )
+        self._cuts = [(int(few[0]), int(few[-1]) + 1) for few in np.array_split(np.arange(shots), steps)]
+        self._clips, self._rows = clips, chosen.train
+        positions = torch.from_numpy(self._orders).to(clips.device)
+        lengths = torch.from_numpy(clips.lengths(chosen.train)).to(clips.device)
+        labels = torch.from_numpy(chosen.train_labels.astype(np.int64)).to(clips.device)
+        self._places, self._lengths, self._labels = (
+            values[positions] for values in (clips.places(chosen.train), lengths, labels)
+        )
+
+    def of_epoch(self, epoch: int) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+        """The inputs and the labels `(batch,)` of each batch of an epoch, which is counted from 1."""
+        for start, stop in self._cuts:
+            length = self._clips.training_length(self._rows[self._orders[epoch - 1, start:stop]])
+            places, lengths, labels = (
+                values[epoch - 1, start:stop] for values in (self._places, self._lengths, self._labels)
+            )
+            yield self._clips.batch(places, lengths, length), labels
 
 
 def train_and_score(
@@ -128,7 +174,6 @@ def train_and_score(
     Returns:
         `dict`: the trial's row.
     """
-    started = time.perf_counter()
     best = BestEpoch(model, settings.patience)
     epoch = 0
     while epoch < settings.max_epochs and not best.is_over:
@@ -139,55 +184,34 @@ def train_and_score(
             best.update(epoch, float(scores["macro_f1"]))
     best.restore()
     row = finished_row(trial, chosen, predict(chosen.test))
-    row |= {"epochs": epoch, "best_epoch": best.epoch or epoch, "seconds": time.perf_counter() - started}
+    row |= {"epochs": epoch, "best_epoch": best.epoch or epoch}
     return row if best.score is None else row | {"evaluation_macro_f1": best.score}
 
 
 def trial_model(checkpoint: PreFinetuningModel, trial: Trial, seed: int) -> PreFinetuningModel:
     """A copy of a checkpoint with a new head of two classes. Without pre-finetuning, the projector is new as well.
 
-    The head is drawn first, so that with one seed every checkpoint gets the same head.
+    The head is drawn first, so that with one seed every checkpoint gets the same head. Both are drawn on the CPU, so
+    that they are the same on every device.
     """
     config = copy.deepcopy(checkpoint.config)
     config.tasks = [TRIAL_TASK.to_dict()]
     model = copy.deepcopy(checkpoint)
     model.config, model.tasks = config, {TRIAL_TASK.name: TRIAL_TASK}
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = nn.Linear(config.projection_size, TRIAL_TASK.outputs)
-        model.heads = nn.ModuleDict({TRIAL_TASK.name: head})
         if trial.checkpoint == NO_CORPUS:
-            model.projector.reset_parameters()
-    return model
+            model.projector = nn.Linear(model.projector.in_features, config.projection_size)
+    model.heads = nn.ModuleDict({TRIAL_TASK.name: head})
+    return model.to(checkpoint.device)
 
 
-def train_batches(
-    model: PreFinetuningModel,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    clips: StudyClips,
-    chosen: TrialClips,
-    batches: list[np.ndarray],
-) -> None:
-    """Takes one step per batch; a batch is `(clips,)` of positions among the trial's training clips."""
-    model.train()
-    for positions in batches:
-        inputs = clips.collate([clips.read(int(row)) for row in chosen.train[positions]])
-        labels = torch.from_numpy(chosen.train_labels[positions].astype(np.int64))
-        output = model(**inputs, task=TRIAL_TASK.name, labels={TRIAL_TASK.name: labels})
-        optimizer.zero_grad()
-        output.loss.backward()
-        optimizer.step()
-        schedule.step()
-
-
-def predict_clips(model: PreFinetuningModel, clips: StudyClips, rows: np.ndarray) -> np.ndarray:
-    """Whether each clip is the trial's emotion: `(rows,)` of bool, in their order."""
-
-    def is_target(model: PreFinetuningModel, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        logits = model(**inputs).logits[TRIAL_TASK.name]
-        return {"is_target": logits[:, 1] > logits[:, 0]}
-
-    source = clips.select(rows)
-    results = pass_over_clips(model, ClipsWithoutLabels(source), MultiTaskCollator(source), is_target, _SILENT_PASS)
-    return in_row_order(results, len(rows))["is_target"]
+@torch.no_grad()
+def predict_clips(model: PreFinetuningModel, part: Part) -> np.ndarray:
+    """Whether each clip of a part is the trial's emotion: `(clips,)` of bool, in the order of the part."""
+    model.eval()
+    # In older Transformers, some encoders draw which layers to skip even where they skip none.
+    with torch.random.fork_rng(devices=[]):
+        logits = torch.cat([model(**inputs).logits[TRIAL_TASK.name] for inputs in part.batches])
+    return (logits[:, 1] > logits[:, 0])[part.order].cpu().numpy()

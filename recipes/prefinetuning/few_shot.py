@@ -10,7 +10,9 @@ When the same command is started again, it runs the trials that are missing, so 
 extended at any time. `report.py` makes figures and tables from the file.
 """
 
+import dataclasses
 import math
+import statistics
 import time
 from collections import Counter
 from datetime import timedelta
@@ -22,27 +24,26 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from paravox.corpora.combinations import NO_CORPUS
 from paravox.modeling.errors import ConfigError, did_you_mean
+from paravox.runs.device_options import chosen_device
 from paravox.runs.program import run
 from paravox.runs.program_settings import SETTINGS, StudyRunSettings
 from paravox.runs.settings import parse_settings
 from paravox.study.checkpoints import checkpoint_exists
 from paravox.study.draws import TrialClips, draw_clips
-from paravox.study.estimate import estimate_seconds
-from paravox.study.executors import run_jobs
+from paravox.study.estimate import EpochSeconds, epochs_of, trial_seconds
+from paravox.study.executors import Workers, run_jobs
 from paravox.study.grid import StudySettings, Trial
 from paravox.study.jobs import (
     StudyContext,
     draw_possible,
     evaluation_scores_by_layer,
     group_into_jobs,
-    open_clips,
-    open_model,
     open_table,
     run_job,
+    time_job,
 )
-from paravox.study.results_file import LACKING_SHOTS, ResultsFile
+from paravox.study.results_file import FINISHED, LACKING_SHOTS, ResultsFile
 
 GO_ON = "start the same command again, which runs only the trials that are missing"
 
@@ -51,7 +52,12 @@ def main(argv: list[str] | None = None) -> dict[str, int]:
     """Runs the program with command line arguments and returns how many trials there are by status."""
     study, settings = parse_settings(SETTINGS["prefinetuning.few_shot"], argv, __doc__)
     trials = select_trials(study.grid(), settings.only)
+    can_run = settings.data_dir and settings.encoder and Path(settings.data_dir).is_dir()
+    if can_run or not settings.dry_run:
+        choose_precision(study, settings)
     print_plan(study, trials)
+    if settings.dry_run and not can_run:
+        return {"specified": len(trials)}
     if settings.dry_run:
         print_estimate(study, settings, trials)
         return {"specified": len(trials)}
@@ -93,6 +99,36 @@ def select_trials(grid: list[Trial], only: list[str] | None) -> list[Trial]:
     return grid
 
 
+def choose_precision(study: StudySettings, settings: StudyRunSettings) -> None:
+    """Chooses device and precision where they are not given, and prints which these are.
+
+    Raises:
+        ConfigError: if there is no such device or precision, or trials cannot learn in it.
+    """
+    device, dtype = chosen_device(settings.device, settings.dtype)
+    if dtype == torch.float16 and study.mode != "head":
+        raise ConfigError(f"mode {study.mode} cannot learn in float16: use --dtype bfloat16 or float32")
+    settings.device, settings.dtype = str(device), str(dtype).removeprefix("torch.")
+
+
+def workers_of(settings: StudyRunSettings) -> Workers:
+    """Who runs the jobs: as many as trials_per_device for each device, if processes does not say otherwise."""
+    if settings.trials_per_device < 1:
+        raise ConfigError(f"trials_per_device is {settings.trials_per_device}: give a whole number of at least 1")
+    executor, processes, threads = settings.executor, settings.processes, settings.threads
+    # A device with its number is the only one that is used.
+    jobs_per_gpu = settings.trials_per_device if settings.device == "cuda" else None
+    if executor == "inline" and settings.trials_per_device > 1:
+        executor = "processes"
+    if executor == "inline":
+        processes = 1
+    elif executor == "processes" and not processes:
+        processes = settings.trials_per_device * (torch.cuda.device_count() if jobs_per_gpu else 1)
+    if not threads:
+        threads = 1 if executor == "ray" and not processes else max(1, torch.get_num_threads() // processes)
+    return Workers(executor, processes, threads, jobs_per_gpu)
+
+
 def run_trials(study: StudySettings, settings: StudyRunSettings, trials: list[Trial], results: ResultsFile) -> None:
     """Runs the trials that are missing. Only this process writes the results file."""
     done = results.done()
@@ -111,20 +147,27 @@ def run_trials(study: StudySettings, settings: StudyRunSettings, trials: list[Tr
     lacking = [(trial, reason) for trial, reason in drawn.items() if isinstance(reason, str)]
     results.add(trial._asdict() | {"status": LACKING_SHOTS, "message": reason} for trial, reason in lacking)
     jobs = group_into_jobs(study, [trial for trial in missing if isinstance(drawn[trial], TrialClips)])
-    threads = settings.threads or max(1, torch.get_num_threads() // settings.processes)
     if not jobs:
         return
+    workers = workers_of(settings)
+    seconds = []
     with tqdm(total=sum(map(len, jobs)), desc="trials", unit="trial", smoothing=0.05) as bar:
         started = time.perf_counter()
-        for rows in run_jobs(partial(run_job, context), jobs, settings.executor, settings.processes, threads):
+        for rows in run_jobs(partial(run_job, context), jobs, workers):
             results.add(rows)
+            seconds += [row["seconds"] for row in rows if row["status"] == FINISHED and study.mode != "head"]
             bar.update(len(rows))
             bar.set_postfix_str(f"{60 * bar.n / (time.perf_counter() - started):,.0f} trials per minute")
+    if seconds and workers.processes:
+        # What a process does once is left out: opening the model and reading the clips of a speaker.
+        rate = 3600 * workers.processes * len(seconds) / sum(seconds)
+        print(f"{len(seconds):,} trials finished, {rate:,.0f} per hour with {workers.processes} at the same time")
 
 
 def context_of(study: StudySettings, settings: StudyRunSettings) -> StudyContext:
     """What the jobs of this run need."""
-    return StudyContext.of(study, settings.data_dir, settings.encoder, settings.checkpoints_dir, settings.output_dir)
+    places = settings.data_dir, settings.encoder, settings.checkpoints_dir, settings.output_dir
+    return StudyContext.of(study, *places, settings.device, settings.dtype)
 
 
 def choose_layer(context: StudyContext, trials: list[Trial]) -> str:
@@ -157,16 +200,35 @@ def print_plan(study: StudySettings, trials: list[Trial]) -> None:
 
 
 def print_estimate(study: StudySettings, settings: StudyRunSettings, trials: list[Trial]) -> None:
-    """Prints about how long the trials will take, if recordings and encoder are there to try it on."""
-    if not (settings.data_dir and settings.encoder and Path(settings.data_dir).is_dir()):
-        return
+    """Tries trials on the device, as many at once as will run, and prints about how long all of them will take."""
     context = context_of(study, settings)
     possible = draw_possible(context, trials)
-    seconds = estimate_seconds(study, open_model(context, NO_CORPUS), open_clips(context), possible)
-    print(
-        f"{len(trials) - len(possible):,} trials lack shots; the rest take at most about "
-        f"{timedelta(seconds=round(seconds / settings.processes))} with {settings.processes} processes"
+    print(f"{len(trials) - len(possible):,} trials lack shots; ", end="")
+    if not possible:
+        print("no trial is left")
+        return
+    workers = workers_of(settings)
+    processes = workers.processes or settings.trials_per_device
+    like = [trial for trial, _ in possible if trial.speaker == possible[0][0].speaker]
+    # On Ray, this machine stands for all nodes.
+    local = min(processes, settings.trials_per_device)
+    executor = "inline" if local == 1 else "processes"
+    trying = dataclasses.replace(workers, executor=executor, processes=local)
+    measured = [row for rows in run_jobs(partial(time_job, context), [like] * local, trying) for row in rows]
+    at_once = f"with {processes} at the same time on {context.device_name}"
+    if study.mode == "head":
+        checkpoints = len({trial.checkpoint for trial, _ in possible})
+        rounds = -(-checkpoints // processes)
+        most = timedelta(seconds=round(rounds * statistics.mean(row["encoding"] for row in measured)))
+        print(f"the rest take at most about {most} {at_once}")
+        return
+    epochs = [EpochSeconds(**row) for row in measured]
+    least, most = (
+        timedelta(seconds=round(trial_seconds(study, epochs, possible, count) / processes))
+        for count in epochs_of(study)
     )
+    print(f"the rest take at most about {most} {at_once}")
+    print(f"where every trial stops as early as it can, they take about {least}")
 
 
 def print_state(study: StudySettings, results: ResultsFile) -> dict[str, int]:

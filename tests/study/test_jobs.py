@@ -53,8 +53,9 @@ def test_a_trial_that_fails_is_a_row_that_says_so(context, monkeypatch):
     made = context(max_epochs=1)
     trials = [Trial("none", "0011", "angry", 2, 0), Trial("none", "0001", "angry", 2, 0)]
     failed, finished = run_job(made, trials)
-    assert failed == trials[0]._asdict() | {"status": "failed", "message": "RuntimeError: out of memory"}
-    assert finished["status"] == "finished" and finished["speaker"] == "0001"
+    said = {"status": "failed", "message": "RuntimeError: out of memory", "device": "cpu float32"}
+    assert failed == trials[0]._asdict() | said
+    assert finished["status"] == "finished" and finished["device"] == "cpu float32" and finished["speaker"] == "0001"
 
 
 def test_the_features_of_a_layer_are_standardised_over_the_train_part_of_all_speakers(context):

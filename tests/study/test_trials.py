@@ -16,6 +16,7 @@ from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtrac
 from paravox.study import trials
 from paravox.study.checkpoints import TRIAL_TASK, model_around
 from paravox.study.clips import StudyClips
+from paravox.study.device_clips import DeviceClips
 from paravox.study.draws import TrialClips
 from paravox.study.grid import StudySettings, Trial
 from paravox.study.trials import run_head_trials, run_trained_trial, standardise, trial_model
@@ -147,7 +148,7 @@ def test_a_whole_trial_by_hand(checkpoint, clips, trained):
     assert text(tested[1]) not in [text(answers) for answers in (*tested[:1], *tested[2:])]
     # Whoever looks at the labels of the test part sees the worst of all epochs.
     chosen = parts(evaluated[1], ~tested[1])
-    row = run_trained_trial(checkpoint, clips, TRIAL, chosen, SETTINGS)
+    row = run_trained_trial(checkpoint, DeviceClips(clips), TRIAL, chosen, SETTINGS)
     assert (row["best_epoch"], row["epochs"], row["evaluation_macro_f1"]) == (2, 2 + SETTINGS.patience, 1.0)
     assert row["predictions"] == text(tested[1])
     assert (row["macro_f1"], row["accuracy"], row["positive_f1"]) == (0, 0, 0)
@@ -157,14 +158,14 @@ def test_a_whole_trial_by_hand(checkpoint, clips, trained):
 
     # The same trial with other labels in the test part is the same trial with another score.
     labels = np.arange(len(TEST)) % 3 == 0
-    other = run_trained_trial(checkpoint, clips, TRIAL, parts(evaluated[1], labels), SETTINGS)
+    other = run_trained_trial(checkpoint, DeviceClips(clips), TRIAL, parts(evaluated[1], labels), SETTINGS)
     assert [other[name] for name in ("best_epoch", "epochs", "predictions")] == [2, 7, row["predictions"]]
     assert other["macro_f1"] == pytest.approx(macro_f1(labels, tested[1]))
     assert other["positive_f1"] == pytest.approx(f1_score(labels, tested[1]))
     assert other["accuracy"] == pytest.approx(accuracy_score(labels, tested[1]))
 
     # The score of the evaluation part decides, and not a loss: with these labels it is another epoch.
-    other = run_trained_trial(checkpoint, clips, TRIAL, parts(evaluated[3], labels), SETTINGS)
+    other = run_trained_trial(checkpoint, DeviceClips(clips), TRIAL, parts(evaluated[3], labels), SETTINGS)
     assert (other["best_epoch"], other["predictions"]) == (4, text(tested[3]))
     assert other["evaluation_macro_f1"] == pytest.approx(macro_f1(evaluated[3], evaluated[3]))
 
@@ -174,7 +175,7 @@ def test_only_the_top_layers_learn_and_the_last_epoch_is_scored(checkpoint, clip
     learning = ("encoder.model.layers.1.", "encoder.model.layer_norm.", "projector.", "heads.")
     history = trial_by_hand(checkpoint, clips, settings, lambda name: name.startswith(learning), epochs=3)
     labels = np.arange(len(TEST)) % 2 == 0
-    row = run_trained_trial(checkpoint, clips, TRIAL, parts(EVALUATION > 9, labels), settings)
+    row = run_trained_trial(checkpoint, DeviceClips(clips), TRIAL, parts(EVALUATION > 9, labels), settings)
     assert (row["best_epoch"], row["epochs"]) == (3, 3) and "evaluation_macro_f1" not in row
     assert row["predictions"] == text(history[2][1])
     # Dropout and the like while it learns, and not while it predicts.
