@@ -7,14 +7,19 @@ against the plain way to do the same.
   encoder on the same batches, decoded and turned into features beforehand. Measured for the corpus's files and for WAV.
 - heads: all logistic regressions of a checkpoint at once, against those of scikit-learn one by one on the same
   features.
-- full: trials that train the whole encoder, against one `transformers.Trainer` per trial with the same model at the
-  clips' own length. Beside it, for one epoch, the stock class, which pads to 30 s.
+- full: trials that train the whole encoder, one after the other, against one `transformers.Trainer` per trial with the
+  same model at the clips' own length. Beside it, for one epoch, the stock class, which pads to 30 s.
+
+With `--device cuda`, both sides run there, and the names of the rows end in `_cuda`. How many trials an hour several
+processes run on one GPU is what `few_shot.py --trials_per_device` prints.
 """
 
 import argparse
+import dataclasses
 import statistics
 import tempfile
 import time
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -33,12 +38,15 @@ from transformers import (
 
 from paravox.modeling.audio import load_audio
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.runs.device_options import add_device_options, chosen_device
 from paravox.study.checkpoints import TRIAL_TASK, open_checkpoint_model
 from paravox.study.clips import STUDY_PASS, StudyClips
+from paravox.study.device_clips import DeviceClips
 from paravox.study.draws import TrialClips, draw_clips, read_speakers, trial_seed
 from paravox.study.encoding import LayerStates
 from paravox.study.grid import StudySettings
 from paravox.study.trials import run_head_trials, run_trained_trial, standardise, trial_model
+from paravox.trainers.clip_pass import PassSettings
 from paravox.trainers.sampler import EvaluationBatchSampler
 
 EMOTIONS = ["angry", "happy", "neutral", "sad", "surprise"]
@@ -53,7 +61,10 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=6, help="in mode full")
     parser.add_argument("--max_epochs", type=int, default=10, help="of a trial in mode full")
     parser.add_argument("--rows", nargs="+", default=["encoding", "heads", "full"], help="which to measure")
+    add_device_options(parser)
     arguments = parser.parse_args()
+    device, dtype = chosen_device(arguments.device, arguments.dtype)
+    place = Place(device, dtype)
     # A speaker of the default study, at the settings of its grid.
     study = StudySettings(
         corpora=["none_needed"], speakers=arguments.speakers, emotions=EMOTIONS, shots=[2, 4, 8, 16, 24, 32, 64]
@@ -61,12 +72,12 @@ def main() -> None:
     study.max_epochs = study.patience = arguments.max_epochs
     table = read_speakers(study, arguments.data_dir)
     extractor = Burst2VecFeatureExtractor.from_encoder(arguments.encoder)
-    model = open_checkpoint_model("none", None, arguments.encoder)
+    model = open_checkpoint_model("none", None, arguments.encoder).to(device)
     paths = table["path"].tolist()
     if "encoding" in arguments.rows:
-        measure_encoding("few_shot_encoding", model, paths, extractor, arguments.repeats)
+        measure_encoding("few_shot_encoding", model, paths, extractor, arguments.repeats, place)
         with tempfile.TemporaryDirectory() as folder:
-            measure_encoding("few_shot_encoding_wav", model, as_wav(paths, folder), extractor, arguments.repeats)
+            measure_encoding("few_shot_encoding_wav", model, as_wav(paths, folder), extractor, arguments.repeats, place)
     drawn = [
         (trial, draw_clips(table, trial, study.corpus, study.seed))
         for trial in study.grid()
@@ -75,12 +86,30 @@ def main() -> None:
     drawn = [(trial, clips) for trial, clips in drawn if isinstance(clips, TrialClips)]
     clips = StudyClips(paths, extractor)
     if "heads" in arguments.rows:
-        states = LayerStates(clips).encode(model.encoder, "encoding")
+        states = LayerStates(clips, settings=place.pass_settings).encode(model.encoder, "encoding")
         features = standardise(states[:, -1], np.flatnonzero(table["split"] == "train"))
-        measure_heads(features, drawn)
+        measure_heads(features, drawn, place)
     if "full" in arguments.rows:
         few = [(trial, rows) for trial, rows in drawn if trial.k == 8 and trial.repetition == 0]
-        measure_full(model, clips, few[: arguments.trials], study, arguments.encoder)
+        measure_full(model, clips, few[: arguments.trials], study, arguments.encoder, place)
+
+
+class Place(NamedTuple):
+    """Where both sides run, and in which precision."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def pass_settings(self) -> PassSettings:
+        return dataclasses.replace(STUDY_PASS, device=self.device, dtype=self.dtype)
+
+    def record(self, row: str, values: dict) -> None:
+        record(row if self.device.type == "cpu" else f"{row}_{self.device.type}", values)
+
+    def wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
 
 def as_wav(paths: list[str], folder: str) -> list[str]:
@@ -92,18 +121,25 @@ def as_wav(paths: list[str], folder: str) -> list[str]:
     return copies
 
 
-def measure_encoding(row: str, model, paths: list[str], extractor: Burst2VecFeatureExtractor, repeats: int) -> None:
+def measure_encoding(
+    row: str, model, paths: list[str], extractor: Burst2VecFeatureExtractor, repeats: int, place: Place
+) -> None:
     ready = StudyClips(paths, extractor)
     sampler = EvaluationBatchSampler(ready.seconds, STUDY_PASS.batch_size, STUDY_PASS.max_batch_seconds)
-    batches = [tuple(ready.collate([ready.read(draw.index) for draw in draws]).values()) for draws in sampler]
+    batches = [
+        tuple(values.to(place.device) for values in ready.collate([ready.read(draw.index) for draw in draws]).values())
+        for draws in sampler
+    ]
 
     def ours() -> None:
-        LayerStates(StudyClips(paths, extractor)).encode(model.encoder, "encoding")
+        LayerStates(StudyClips(paths, extractor), settings=place.pass_settings).encode(model.encoder, "encoding")
 
     @torch.inference_mode()
     def bare() -> None:
-        for inputs, mask in batches:
-            model.encoder.last_state(inputs, mask)
+        with torch.autocast(place.device.type, place.dtype, enabled=place.dtype != torch.float32):
+            for inputs, mask in batches:
+                model.encoder.last_state(inputs, mask)
+        place.wait()
 
     seconds, bare_seconds = side_by_side(ours, bare, repeats)
     values = {
@@ -111,13 +147,13 @@ def measure_encoding(row: str, model, paths: list[str], extractor: Burst2VecFeat
         "ours": round(seconds, 2),
         "alternative": round(bare_seconds, 2),
     }
-    record(row, values | {"unit": "seconds", "clips": len(paths)})
+    place.record(row, values | {"unit": "seconds", "clips": len(paths)})
 
 
-def measure_heads(features: np.ndarray, drawn: list) -> None:
-    run_head_trials(features, drawn)
+def measure_heads(features: np.ndarray, drawn: list, place: Place) -> None:
+    run_head_trials(features, drawn, place.device)
     start = time.perf_counter()
-    rows = run_head_trials(features, drawn)
+    rows = run_head_trials(features, drawn, place.device)
     seconds = time.perf_counter() - start
     start = time.perf_counter()
     scores = []
@@ -136,22 +172,24 @@ def measure_heads(features: np.ndarray, drawn: list) -> None:
             "scikit-learn": round(float(np.mean(scores)), 4),
         },
     }
-    record("few_shot_heads", values)
+    place.record("few_shot_heads", values)
 
 
-def measure_full(model, clips: StudyClips, drawn: list, study: StudySettings, encoder: str) -> None:
+def measure_full(model, clips: StudyClips, drawn: list, study: StudySettings, encoder: str, place: Place) -> None:
+    held = DeviceClips(clips, place.device, place.dtype)
     for _, rows in drawn:  # decoded only once for both sides
         for row in (*rows.train, *rows.evaluation, *rows.test):
             clips.read(int(row))
+        held.hold(np.concatenate([rows.train, rows.evaluation, rows.test]))
     ours, theirs = [], []
     for trial, rows in drawn:  # in turn, so that a slow minute of the machine affects both
         start = time.perf_counter()
-        ours.append((run_trained_trial(model, clips, trial, rows, study)["macro_f1"], time.perf_counter() - start))
+        ours.append((run_trained_trial(model, held, trial, rows, study)["macro_f1"], time.perf_counter() - start))
         start = time.perf_counter()
-        theirs.append((trainer_trial(model, clips, trial, rows, study), time.perf_counter() - start))
+        theirs.append((trainer_trial(model, clips, trial, rows, study, place), time.perf_counter() - start))
         print(f"{trial.speaker} {trial.emotion}: ours {ours[-1]}, Trainer {theirs[-1]}")
     per_hour = [3600 * len(side) / sum(seconds for _, seconds in side) for side in (ours, theirs)]
-    epoch = padded_epoch_seconds(clips, drawn[0][1], study, encoder)
+    epoch = padded_epoch_seconds(clips, drawn[0][1], study, encoder, place)
     differences = [first - second for (first, _), (second, _) in zip(ours, theirs, strict=True)]
     values = {
         "ratio": round(per_hour[0] / per_hour[1], 2),
@@ -167,7 +205,7 @@ def measure_full(model, clips: StudyClips, drawn: list, study: StudySettings, en
             "standard_error_of_difference": round(statistics.stdev(differences) / len(differences) ** 0.5, 4),
         },
     }
-    record("few_shot_full", values)
+    place.record("few_shot_full", values)
 
 
 class FeatureDataset(torch.utils.data.Dataset):
@@ -200,7 +238,7 @@ class TrialTrainer(Trainer):
         return loss, output["logits"], labels
 
 
-def trainer_trial(checkpoint, clips: StudyClips, trial, rows: TrialClips, study: StudySettings) -> float:
+def trainer_trial(checkpoint, clips: StudyClips, trial, rows: TrialClips, study: StudySettings, place: Place) -> float:
     """The same trial by one Trainer, at the clips' own length: its macro F1 on the test part."""
     model = trial_model(checkpoint, trial, trial_seed(trial, study.seed))
 
@@ -208,10 +246,12 @@ def trainer_trial(checkpoint, clips: StudyClips, trial, rows: TrialClips, study:
         inputs = clips.collate([item["features"] for item in items])
         return inputs | {"labels": torch.tensor([item["label"] for item in items])}
 
-    return run_trainer(model, collate, clips.read, rows, study, study.max_epochs)
+    return run_trainer(model, collate, clips.read, rows, study, study.max_epochs, place)
 
 
-def padded_epoch_seconds(clips: StudyClips, rows: TrialClips, study: StudySettings, encoder: str) -> float:
+def padded_epoch_seconds(
+    clips: StudyClips, rows: TrialClips, study: StudySettings, encoder: str, place: Place
+) -> float:
     """Seconds of one epoch, its evaluation included, of the stock class, which takes clips padded to 30 s."""
     config = WhisperConfig.from_pretrained(encoder, num_labels=2)
     config.dtype = torch.float32
@@ -227,11 +267,12 @@ def padded_epoch_seconds(clips: StudyClips, rows: TrialClips, study: StudySettin
 
     # Without the test part, which is scored once per trial and not once per epoch.
     start = time.perf_counter()
-    run_trainer(model, collate, features, rows._replace(test=rows.test[:1], test_labels=rows.test_labels[:1]), study, 1)
+    rows = rows._replace(test=rows.test[:1], test_labels=rows.test_labels[:1])
+    run_trainer(model, collate, features, rows, study, 1, place)
     return time.perf_counter() - start
 
 
-def run_trainer(model, collate, features, rows: TrialClips, study: StudySettings, epochs: int) -> float:
+def run_trainer(model, collate, features, rows: TrialClips, study: StudySettings, epochs: int, place: Place) -> float:
     datasets = {
         name: FeatureDataset([features(int(row)) for row in getattr(rows, name)], getattr(rows, f"{name}_labels"))
         for name in ("train", "evaluation", "test")
@@ -244,7 +285,8 @@ def run_trainer(model, collate, features, rows: TrialClips, study: StudySettings
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(
             output_dir=folder,
-            use_cpu=True,
+            use_cpu=place.device.type == "cpu",
+            bf16=place.dtype == torch.bfloat16,
             disable_tqdm=True,
             num_train_epochs=epochs,
             per_device_train_batch_size=study.batch_size,

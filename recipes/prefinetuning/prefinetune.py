@@ -13,11 +13,13 @@ was. `output_dir/results.json` holds the results of all combinations.
 
 import copy
 import json
+import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from transformers import Wav2Vec2FeatureExtractor, set_seed
 
 from paravox.corpora.audio_cache import AudioCache
@@ -39,6 +41,7 @@ from paravox.runs.program_settings import SETTINGS, CardSettings, CorporaSetting
 from paravox.runs.settings import parse_settings
 from paravox.study.checkpoints import model_around
 from paravox.trainers.clip_pass import PassSettings
+from paravox.trainers.devices import device_line
 from paravox.trainers.files import write_text
 from paravox.trainers.lower_states import LowerStates, encode_lower_layers
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
@@ -61,11 +64,14 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
         raise ConfigError(
             "push_to_hub would publish all combinations under one name: publish each folder with paravox publish"
         )
+    is_main = args.process_index == 0
+    if is_main:
+        how = PassSettings.from_arguments(args)
+        print(device_line(torch.device(how.device), how.dtype), file=sys.stderr)
     wanted = chosen_combinations(corpora_settings.corpora, settings)
     corpora = {name: open_corpus(name, corpora_settings, args.seed) for name in corpora_settings.corpora}
     output_dir = Path(args.output_dir)
     results = {}
-    is_main = args.process_index == 0
     # One process of a run holds the folder for all of them.
     with claim_output_folder(output_dir, empty=False) if is_main else nullcontext():
         for number, combination in enumerate(wanted, start=1):
@@ -80,7 +86,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
             if combination:
                 results[name] = json.loads(done.read_text())
             if settings.few_shot_config and is_main:
-                run_few_shot_trials(name, settings, output_dir)
+                run_few_shot_trials(name, settings, output_dir, args)
     if is_main:
         write_text(output_dir / "results.json", json.dumps(results, indent=2) + "\n")
         print_results(results)
@@ -104,7 +110,9 @@ def chosen_combinations(corpora: list[str], settings: PreFinetuningSettings) -> 
     return [tuple(name for name in corpora if name in combination)]
 
 
-def run_few_shot_trials(name: str, settings: PreFinetuningSettings, checkpoints_dir: Path) -> None:
+def run_few_shot_trials(
+    name: str, settings: PreFinetuningSettings, checkpoints_dir: Path, args: PreFinetuningTrainingArguments
+) -> None:
     """Starts few_shot.py, which runs and stores the trials of one combination."""
     options = [
         settings.few_shot_config,
@@ -117,6 +125,8 @@ def run_few_shot_trials(name: str, settings: PreFinetuningSettings, checkpoints_
     ]
     if settings.few_shot_data_dir:
         options += ["--data_dir", settings.few_shot_data_dir]
+    if args.use_cpu:
+        options += ["--device", "cpu"]
     start("prefinetuning.few_shot", options)
 
 

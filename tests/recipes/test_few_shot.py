@@ -80,12 +80,30 @@ def test_a_dry_run_estimates_the_time_where_it_can(places, mode, capsys):
     assert not Path("runs").exists()
 
 
+def test_half_precision_learns_the_same_to_its_rounding_and_the_same_in_every_run(run, capsys):
+    options = [*FULL, "--only", "checkpoint=none", "k=4", "emotion=angry", "speaker=0011"]
+    _, exact = run("exact", *options)
+    assert set(exact["device"]) == {"cpu float32"} and (exact["seconds"] > 0).all()
+    printed = capsys.readouterr()
+    assert printed.err.startswith("running on cpu in float32\n")
+    assert "2 trials finished, " in printed.out and " per hour with 1 at the same time" in printed.out
+    _, rounded = run("rounded", *options, "--dtype", "bfloat16", "--device", "cpu")
+    assert set(rounded["device"]) == {"cpu bfloat16"}
+    agree = [
+        np.mean([ours == theirs for ours, theirs in zip(*pair, strict=True)])
+        for pair in zip(exact["predictions"], rounded["predictions"], strict=True)
+    ]
+    assert np.mean(agree) >= 0.7
+    _, again = run("again", *options, "--dtype", "bfloat16")
+    pd.testing.assert_frame_equal(again[RESULT], rounded[RESULT])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [HEAD, [*FULL, *SMALL]], ids=["head", "full"])
 def test_a_trial_is_the_same_alone_in_any_order_and_on_two_processes(run, mode):
     _, grid = run("grid", *mode)
     assert (grid["status"] == "finished").all() and len(grid) == (4 * 2 * 2 * 3 * 2 if mode == HEAD else 2 * 2 * 2)
-    _, processes = run("processes", *mode, "--executor", "processes", "--processes", "2")
+    _, processes = run("processes", *mode, "--trials_per_device", "2")
     pd.testing.assert_frame_equal(processes[RESULT], grid[RESULT])
     for trial in (grid.index[0], grid.index[-1]):
         names = zip(Trial._fields, trial, strict=True)
@@ -103,6 +121,36 @@ def test_ray_gives_the_same(run):
     options = [*HEAD, "--only", "checkpoint=none,emodb"]
     _, grid = run("grid", *options)
     _, other = run("ray", *options, "--executor", "ray", "--processes", "2")
+    pd.testing.assert_frame_equal(other[RESULT], grid[RESULT])
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_in_the_middle_changes_no_row(run, monkeypatch):
+    """Two local raylets, of which one is killed while it runs a trial."""
+    pytest.importorskip("ray", reason="the ray extra is not installed")
+    from ray.cluster_utils import Cluster
+
+    options = [*FULL, *SMALL]
+    _, grid = run("grid", *options)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    given = []
+
+    def run_jobs_and_lose_a_node(*arguments):
+        for rows in few_shot_run_jobs(*arguments):
+            given.extend(Trial(*(row[name] for name in Trial._fields)) for row in rows)
+            if len(given) == 3:
+                cluster.remove_node(lost, allow_graceful=False)
+            yield rows
+
+    few_shot_run_jobs = few_shot.run_jobs
+    monkeypatch.setattr(few_shot, "run_jobs", run_jobs_and_lose_a_node)
+    try:
+        lost = cluster.add_node(num_cpus=1)
+        _, other = run("ray", *options, "--executor", "ray", "--processes", "2")
+    finally:
+        cluster.shutdown()
+    assert len(given) == len(set(given)) == len(grid) == 8
     pd.testing.assert_frame_equal(other[RESULT], grid[RESULT])
 
 
@@ -242,6 +290,9 @@ def test_a_results_file_holds_one_study(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--device", "moon"], "device 'moon' cannot be used here"),
+        (["--mode", "full", "--dtype", "float16"], "mode full cannot learn in float16"),
+        (["--trials_per_device", "0"], "trials_per_device is 0: give a whole number of at least 1"),
         (
             ["--only", "mood=happy"],
             "only 'mood=happy': 'mood' is not a field of a trial: use one of checkpoint, speaker",
