@@ -44,6 +44,9 @@ NOT_RUN = {
     "python -m venv *": "is for a new environment, which needs a package index",
     "pip freeze *": "is for a new environment, which needs a package index",
     "hf auth login": "needs the Hub",
+    "nvidia-cuda-mps-control *": "needs an NVIDIA GPU",
+    "python recipes/prefinetuning/few_shot.py *--trials_per_device *": "starts many processes or needs a cluster; "
+    "tests/recipes/test_few_shot.py starts two processes, and two local nodes of Ray",
     "paravox publish *": "needs the Hub; tests/hub/test_hub.py publishes to a Hub on this machine",
     "paravox train *--push_to_hub *": "needs the Hub; tests/hub/test_hub.py publishes to a Hub on this machine",
 }
@@ -67,7 +70,7 @@ SMALL = {
 }
 # The settings of the YAML files that do not fit an encoder of two layers, or make a run long.
 SMALLER_SETTINGS = {"trainable_encoder_layers": "1", "heads_first_epochs": "2"}
-STUBS = ("accelerate", "hf", "make", "paravox", "pip", "python", "torchrun")
+STUBS = ("accelerate", "hf", "make", "nvidia-cuda-mps-control", "paravox", "pip", "python", "torchrun")
 STUB = """#!/bin/bash
 printf '%s\\0' "${0##*/}" "$@" >> "$CALLS"
 printf '\\1\\0' >> "$CALLS"

@@ -25,7 +25,7 @@ def repeatable(seed: int, device: torch.device) -> Iterator[None]:
         device (`torch.device`): where the trial runs.
     """
     state = np.random.get_state()
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         np.random.seed(seed)
         try:

@@ -1,7 +1,6 @@
 """AdamW for a trial: the weights that learn are float32, whatever the encoder computes in."""
 
 import torch
-from transformers import get_linear_schedule_with_warmup
 
 from paravox.modeling.model_with_encoder import ModelWithEncoder
 from paravox.study.grid import StudySettings
@@ -40,7 +39,8 @@ class TrialOptimizer:
         self._adamw = torch.optim.AdamW(
             learning, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True if is_cuda else None
         )
-        self._schedule = get_linear_schedule_with_warmup(self._adamw, int(settings.warmup * steps), steps)
+        self._rate, self._taken = settings.learning_rate, 0
+        self._steps, self._warmup = steps, int(settings.warmup * steps)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -52,11 +52,22 @@ class TrialOptimizer:
             torch._foreach_copy_(gradients, [weight.grad for weight in weights])
             for value, gradient in zip(values, gradients, strict=True):
                 value.grad = gradient
+        self._adamw.param_groups[0]["lr"] = self._rate * self._share_of_rate()
         self._adamw.step()
+        self._taken += 1
         if used:
             torch._foreach_copy_(weights, values)
             for value in values:
                 value.grad = None
         for weight in self._weights:
             weight.grad = None
-        self._schedule.step()
+
+    def _share_of_rate(self) -> float:
+        """The share of the learning rate that the next step takes: it rises during the warmup, and then falls to zero.
+
+        It is not a scheduler of torch, which holds its optimizer in a circle of references: the memory of a trial
+        would then stay on the device until Python happens to look for such circles.
+        """
+        if self._taken < self._warmup:
+            return self._taken / self._warmup
+        return max(0.0, (self._steps - self._taken) / max(1, self._steps - self._warmup))

@@ -2,7 +2,9 @@
 
 import copy
 import dataclasses
+import gc
 import math
+import weakref
 import zlib
 
 import numpy as np
@@ -185,6 +187,23 @@ def test_only_the_top_layers_learn_and_the_last_epoch_is_scored(checkpoint, clip
         torch.testing.assert_close(value, history[2][2][name], atol=1e-4, rtol=0, msg=name)
         if name.startswith("encoder."):
             assert torch.equal(value, start[name]) != name.startswith(learning), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_trial_leaves_none_of_its_memory_behind(checkpoint, clips, trained, dtype):
+    """Without the help of the garbage collector, which may come too late for a GPU."""
+    chosen = parts(np.arange(9) % 2 == 0, np.arange(15) % 2 == 0)
+    held = DeviceClips(clips, dtype=dtype)
+    gc.collect()
+    gc.disable()
+    try:
+        run_trained_trial(checkpoint, held, TRIAL, chosen, dataclasses.replace(SETTINGS, max_epochs=2))
+        weights = [weakref.ref(weight) for weight in trained.pop().parameters()]
+        assert not any(weight() is not None for weight in weights)
+        tensors = [thing for thing in gc.get_objects() if isinstance(thing, torch.optim.AdamW)]
+        assert not tensors
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(("name", "tasks"), [("none", ["emotion"]), ("emodb+turev", ["emodb", "turev"])])
