@@ -45,6 +45,9 @@ class DeviceClips:
         self.device = torch.device(device)
         self.dtype = dtype
         self._names = clips.extractor.model_input_names
+        settings = clips.extractor.input_settings
+        # How many samples or frames one second has.
+        self._per_second = settings["sampling_rate"] / (settings["hop_length"] or 1)
         self._places = np.full(len(clips), -1)  # of every clip of the study in the two below; -1 where it is not held
         self._lengths = np.zeros(0, np.int64)
         self._features: torch.Tensor | None = None  # (held clips, ..., longest)
@@ -57,16 +60,22 @@ class DeviceClips:
             rows (`np.ndarray` of int, shape `(rows,)`): among the clips of the study.
         """
         missing = [int(row) for row in dict.fromkeys(rows.tolist()) if self._places[row] < 0]
-        if not missing:
-            return
-        features = [self.clips.features(row) for row in missing]
-        added = torch.from_numpy(pad_features(features)[0]).to(self.device, self.dtype)
+        if missing:
+            self._read(missing)
+
+    def _read(self, rows: list[int]) -> None:
+        features = [self.clips.features(row) for row in rows]
+        self._keep(rows, torch.from_numpy(pad_features(features)[0]), np.array([clip.shape[-1] for clip in features]))
+
+    def _keep(self, rows: list[int], features: torch.Tensor, lengths: np.ndarray) -> None:
+        """Adds features `(rows, ..., longest)` of these lengths, `(rows,)`, to those that are held."""
+        added = features.to(self.device, self.dtype)
         if self._features is not None:
             longest = max(added.shape[-1], self._features.shape[-1])
             added = torch.cat([_lengthened(held, longest) for held in (self._features, added)])
         self._features = added
-        self._places[missing] = len(self._lengths) + np.arange(len(missing))
-        self._lengths = np.concatenate([self._lengths, [clip.shape[-1] for clip in features]])
+        self._places[rows] = len(self._lengths) + np.arange(len(rows))
+        self._lengths = np.concatenate([self._lengths, lengths])
 
     def lengths(self, rows: np.ndarray) -> np.ndarray:
         """The lengths of clips that are held, `(rows,)`, in samples or frames."""
@@ -112,12 +121,6 @@ class DeviceClips:
             order = torch.from_numpy(np.argsort(np.concatenate(drawn))).to(self.device)
             self._parts[key] = Part(batches, order)
         return self._parts[key]
-
-    @property
-    def _per_second(self) -> float:
-        """How many samples or frames one second has."""
-        settings = self.clips.extractor.input_settings
-        return settings["sampling_rate"] / (settings["hop_length"] or 1)
 
 
 def _lengthened(features: torch.Tensor, length: int) -> torch.Tensor:

@@ -21,6 +21,7 @@ from paravox.study.draws import TrialClips, draw_clips, read_speakers
 from paravox.study.encoding import LayerStates
 from paravox.study.estimate import encoding_seconds, measure_epochs
 from paravox.study.grid import BASELINES, COMPARE_2016, StudySettings, Trial
+from paravox.study.lower_state_clips import LowerStateClips
 from paravox.study.opensmile_baseline import opensmile_features, run_baseline_trial
 from paravox.study.repeatable import give_way
 from paravox.study.results_file import FAILED
@@ -111,14 +112,21 @@ def run_job(context: StudyContext, trials: list[Trial]) -> list[dict]:
 
 def train_on(context: StudyContext, trial: Trial, shots: TrialClips, study: StudySettings) -> dict:
     """The row of one trial in mode full or top_layers, which says so if the trial fails."""
-    clips = open_device_clips(context, trial.speaker)
-    checkpoint = open_model(context, trial.checkpoint)
+    clips, checkpoint = clips_for(context, trial), open_model(context, trial.checkpoint)
     while True:
         try:
             return run_trained_trial(checkpoint, clips, trial, shots, study)
         except RuntimeError as error:
             if not give_way(error):
                 return trial._asdict() | {"status": FAILED, "message": f"{type(error).__name__}: {error}"}
+
+
+def clips_for(context: StudyContext, trial: Trial) -> DeviceClips:
+    """The clips of a trial's speaker on the device, in mode top_layers as the frozen layers leave them."""
+    frozen = context.study.top_layers and open_model(context, trial.checkpoint).encoder.layers_run_alone
+    if frozen:
+        return open_lower_states(context, trial.checkpoint, trial.speaker)
+    return open_device_clips(context, trial.speaker)
 
 
 def time_job(context: StudyContext, trials: list[Trial]) -> list[dict]:
@@ -129,8 +137,11 @@ def time_job(context: StudyContext, trials: list[Trial]) -> list[dict]:
     study, model = context.study, open_model(context, NO_CORPUS)
     if study.mode == "head":
         return [{"encoding": encoding_seconds(model, open_clips(context), context.pass_settings)}]
-    drawn = draw_possible(context, trials)
-    return [measure_epochs(study, model, open_device_clips(context, trials[0].speaker), drawn)._asdict()]
+    return [
+        measure_epochs(
+            study, model, clips_for(context, trials[0]._replace(checkpoint=NO_CORPUS)), draw_possible(context, trials)
+        )._asdict()
+    ]
 
 
 def draw_possible(context: StudyContext, trials: list[Trial]) -> list[tuple[Trial, TrialClips]]:
@@ -160,6 +171,14 @@ def open_clips(context: StudyContext) -> StudyClips:
 def open_device_clips(context: StudyContext, speaker: str) -> DeviceClips:
     """The clips that the trials of a speaker learn from and predict, on the device."""
     return DeviceClips(open_clips(context), context.device, DTYPES[context.dtype])
+
+
+@lru_cache(maxsize=1)
+def open_lower_states(context: StudyContext, checkpoint: str, speaker: str) -> LowerStateClips:
+    """The same clips as the frozen layers of a checkpoint leave them, for mode top_layers."""
+    rows = np.flatnonzero(open_table(context)["speaker"] == speaker)
+    model, study = open_model(context, checkpoint), context.study
+    return LowerStateClips(open_clips(context), rows, model, study.top_layers, DTYPES[context.dtype])
 
 
 @lru_cache(maxsize=1)
