@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -184,7 +185,8 @@ def open_lower_states(context: StudyContext, checkpoint: str, speaker: str) -> L
 @lru_cache(maxsize=1)
 def open_model(context: StudyContext, checkpoint: str) -> PreFinetuningModel:
     """The model of a checkpoint, in evaluation mode and on the device."""
-    return open_checkpoint_model(checkpoint, context.checkpoints_dir, context.encoder).to(context.device)
+    model: Any = open_checkpoint_model(checkpoint, context.checkpoints_dir, context.encoder)
+    return model.to(context.device)
 
 
 @lru_cache(maxsize=1)
