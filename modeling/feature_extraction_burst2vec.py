@@ -117,7 +117,13 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         settings = {name: getattr(stock, name, None) for name in names}
         return settings | {"mel_bins": stock.feature_size, "target_rms_db": self.target_rms_db}
 
-    def __call__(self, clips: Any, sampling_rate: int | None = None, return_tensors: str | None = None) -> BatchFeature:
+    def __call__(
+        self,
+        clips: Any,
+        sampling_rate: int | None = None,
+        return_tensors: str | None = None,
+        padded_samples: int | None = None,
+    ) -> BatchFeature:
         """Turns one clip or a list of clips into a batch.
 
         Args:
@@ -125,6 +131,8 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
                 and `sampling_rate` or with `bytes` and `path`, or, with `sampling_rate`, an array of samples.
             sampling_rate (`int`, *optional*): in hertz, of the clips that are bare arrays.
             return_tensors (`str`, *optional*): `"pt"` or `"np"`.
+            padded_samples (`int`, *optional*): the length to which the batch is padded, in samples at the encoder's
+                rate. By default, and where a clip is longer, it is padded to its longest clip.
 
         Returns:
             [`BatchFeature`] with `input_values` `(batch, samples)` or `input_features` `(batch, mel bins, frames)`, and
@@ -138,7 +146,9 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         if not clips:
             raise AudioError("an empty list holds no clip: give at least one")
         features = [self._clip_features(self.load(clip, sampling_rate)) for clip in clips]
-        batch, mask = pad_features(features, self._encoder_extractor.padding_value)
+        # Log-mel frames have a hop length, a waveform is its samples.
+        length = (padded_samples or 0) // getattr(self._encoder_extractor, "hop_length", 1)
+        batch, mask = pad_features(features, self._encoder_extractor.padding_value, length)
         return BatchFeature(dict(zip(self.model_input_names, (batch, mask), strict=True)), tensor_type=return_tensors)
 
     def load(self, clip: Any, sampling_rate: int | None = None) -> np.ndarray:
@@ -172,23 +182,27 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         return output
 
 
-def pad_features(features: list[np.ndarray], padding_value: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def pad_features(
+    features: list[np.ndarray], padding_value: float = 0.0, length: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Joins the features of several clips into a batch, padded at their end to the longest of them.
 
     Args:
         features (list of `np.ndarray` of shape `(samples,)` or `(mel bins, frames)`): one per clip, at least one; only
             the last dimension may differ.
         padding_value (`float`, *optional*, defaults to 0): what the padding is filled with.
+        length (`int`, *optional*, defaults to 0): the batch is at least that long.
 
     Returns:
         The batch `(clips, samples)` or `(clips, mel bins, frames)`, float32, and its mask `(clips, samples or frames)`,
         int64: 1 where the batch is real, 0 where it is padding.
     """
     lengths = np.array([clip.shape[-1] for clip in features])
-    batch = np.full((len(features), *features[0].shape[:-1], lengths.max()), padding_value, np.float32)
+    longest = max(lengths.max(), length)
+    batch = np.full((len(features), *features[0].shape[:-1], longest), padding_value, np.float32)
     for row, clip in enumerate(features):
         batch[row, ..., : clip.shape[-1]] = clip
-    mask = np.arange(lengths.max()) < lengths[:, None]
+    mask = np.arange(longest) < lengths[:, None]
     return batch, mask.astype(np.int64)
 
 

@@ -1,6 +1,7 @@
 """Sources of clips: recordings, or the states that a frozen encoder gave for them."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 SHARED_CROPS_SEED = 1
 # Reading headers mostly waits for the disk, so a few threads make it faster.
 HEADER_THREADS = 4
+# Resampling may round the length of a clip up. Without room for that, a batch could be longer than others like it.
+SPARE_SAMPLES = 2
 
 Augmentation = Callable[[np.ndarray, int, Sequence[int]], np.ndarray]
 
@@ -38,8 +41,11 @@ class ClipSource(Protocol):
     def read(self, row: int, epoch: int) -> Any:
         """One clip, as [`ClipSource.collate`] takes it. A random crop or augmentation depends on the epoch."""
 
-    def collate(self, clips: list[Any], feature_extractor: Any) -> dict[str, torch.Tensor]:
-        """The model's inputs for a batch of clips, padded to the longest of them."""
+    def collate(self, clips: list[Any], feature_extractor: Any, **options: Any) -> dict[str, torch.Tensor]:
+        """The model's inputs for a batch of clips, padded to the longest of them.
+
+        A sampler that pads its batches to a length gives it as `padded_seconds`, above 0, where clips have a length.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +88,14 @@ class Recordings:
             samples = self.augmentation(samples, self.sampling_rate, (self.seed, epoch, row))
         return samples
 
-    def collate(self, clips: list[np.ndarray], feature_extractor: Any) -> dict[str, torch.Tensor]:
-        return dict(feature_extractor([(samples, self.sampling_rate) for samples in clips], return_tensors="pt"))
+    def collate(
+        self, clips: list[np.ndarray], feature_extractor: Any, padded_seconds: float | None = None
+    ) -> dict[str, torch.Tensor]:
+        options = {}
+        if padded_seconds is not None:
+            options["padded_samples"] = math.ceil(padded_seconds * self.sampling_rate) + SPARE_SAMPLES
+        clips_with_rate = [(samples, self.sampling_rate) for samples in clips]
+        return dict(feature_extractor(clips_with_rate, return_tensors="pt", **options))
 
     def with_shared_crops(self) -> "Self":
         """The same clips, cropped at places that do not depend on the seed of the run."""

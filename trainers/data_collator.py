@@ -16,7 +16,7 @@ from .sampler import ALL_TASKS
 class MultiTaskCollator:
     """Turns the clips of a batch into the model's inputs, with the labels of the batch's task.
 
-    The inputs are padded to the longest clip of the batch.
+    The inputs are padded to the longest clip of the batch, or to the length that the sampler gives its draws.
 
     Args:
         source ([`ClipSource`]): the source that the clips were read from.
@@ -37,7 +37,9 @@ class MultiTaskCollator:
             items (list of `dict`): from a [`MultiTaskDataset`].
         """
         draws = [item["draw"] for item in items]
-        batch = self.source.collate([item["clip"] for item in items], self.feature_extractor)
+        # Vectors have no length.
+        options = {"padded_seconds": draws[0].padded_seconds} if draws[0].padded_seconds else {}
+        batch = self.source.collate([item["clip"] for item in items], self.feature_extractor, **options)
         batch["index"] = torch.tensor([draw.index for draw in draws])
         task = draws[0].task
         if task == ALL_TASKS:

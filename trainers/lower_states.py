@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -115,12 +116,19 @@ class LowerStates:
         return self[row], self.lower_pooled(row)
 
     def collate(
-        self, clips: list[tuple[np.ndarray, np.ndarray | None]], feature_extractor: Any
+        self,
+        clips: list[tuple[np.ndarray, np.ndarray | None]],
+        feature_extractor: Any,
+        padded_seconds: float | None = None,
     ) -> dict[str, torch.Tensor]:
         states = [torch.from_numpy(clip) for clip, _ in clips]
         frames = torch.tensor([len(clip) for clip in states])
-        batch = {"lower_states": pad_sequence(states, batch_first=True)}
-        batch["attention_mask"] = (torch.arange(int(frames.max())) < frames.unsqueeze(1)).long()
+        padded = pad_sequence(states, batch_first=True)
+        if padded_seconds is not None:
+            missing = max(0, math.ceil(padded_seconds * FRAMES_PER_SECOND) - padded.shape[1])
+            padded = torch.nn.functional.pad(padded, (0, 0, 0, missing))
+        batch = {"lower_states": padded}
+        batch["attention_mask"] = (torch.arange(padded.shape[1]) < frames.unsqueeze(1)).long()
         pooled = [pooled for _, pooled in clips]
         if pooled[0] is not None:
             batch["lower_pooled_states"] = torch.from_numpy(np.stack(pooled))

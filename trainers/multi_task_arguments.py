@@ -40,6 +40,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
     length_buckets: bool = field(
         default=True, metadata={"help": "Put clips of about one length into a batch, for little padding."}
     )
+    pad_to_buckets: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Pad every batch to one of a few lengths, and fill it up with clips that do not count, so that the "
+            "shapes of batches repeat. By default this is on for CUDA."
+        },
+    )
     max_batch_seconds: float | None = field(
         default=None,
         metadata={"help": "The most seconds of audio in a batch of a process, with padding. It limits the memory."},
@@ -95,6 +102,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
             raise ConfigError(
                 f"early_stopping_threshold is {self.early_stopping_threshold!r}: give a number of at least 0"
             )
+        if self.pad_to_buckets and not self.length_buckets:
+            raise ConfigError("pad_to_buckets needs length_buckets: turn it on, or pad_to_buckets off")
         if self.task_batching == "all_tasks" and self.task_batch_sizes:
             raise ConfigError("task_batch_sizes cannot be used with all_tasks: use per_device_train_batch_size")
         if self.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
@@ -107,3 +116,10 @@ class MultiTaskTrainingArguments(TrainingArguments):
             raise ConfigError("early_stopping_patience needs metric_for_best_model: give one, such as emotion_ccc")
         if self.early_stopping_patience is not None and str(self.eval_strategy) in ("no", "IntervalStrategy.NO"):
             raise ConfigError("early_stopping_patience needs evaluations: set eval_strategy to steps or epoch")
+
+    @property
+    def repeats_shapes(self) -> bool:
+        """Whether batches are padded to a few lengths: as `pad_to_buckets` says, by default with CUDA."""
+        if self.pad_to_buckets is None:
+            return self.length_buckets and self.device.type == "cuda"
+        return self.pad_to_buckets

@@ -110,6 +110,7 @@ class MultiTaskTrainer(PublishingTrainer):
             "max_batch_seconds": args.max_batch_seconds,
             "processes": args.world_size,
             "seed": args.data_seed if args.data_seed is not None else args.seed,
+            "pad_to_buckets": args.repeats_shapes,
         }
         clips = {task: dataset.labelled_clips(task) for task in self.tasks}
         if args.task_batching == "all_tasks":

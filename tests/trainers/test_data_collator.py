@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from transformers import Wav2Vec2FeatureExtractor
+from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.trainers.clip_sources import PooledStates, Recordings
@@ -15,10 +15,10 @@ EXTRACTOR = Burst2VecFeatureExtractor(Wav2Vec2FeatureExtractor(do_normalize=Fals
 COLLATE = MultiTaskCollator(Recordings(clips=None), EXTRACTOR)
 
 
-def item(index, samples=800, task="age", counted=True, clip=None):
+def item(index, samples=800, task="age", counted=True, clip=None, padded=None):
     clip = np.full(samples, 0.1 * (index + 1), np.float32) if clip is None else clip
     labels = {"age": np.float32(20 + index), "country": np.int64(index), "emotion": np.float32([0.1, 0.2])}
-    return {"draw": ClipDraw(index, task, 0, counted), "labels": labels, "clip": clip}
+    return {"draw": ClipDraw(index, task, 0, counted, padded), "labels": labels, "clip": clip}
 
 
 def test_clips_are_padded_to_the_longest_of_their_batch():
@@ -64,3 +64,33 @@ def test_a_batch_of_all_tasks_has_the_labels_of_each():
     assert "task" not in batch and set(batch["labels"]) == {"age", "country", "emotion"}
     assert batch["labels"]["age"][0] == 20 and batch["labels"]["country"].tolist() == [0, -100]
     assert torch.isnan(batch["labels"]["emotion"][1]).all() and torch.isnan(batch["labels"]["age"][1])
+
+
+def test_clips_are_padded_to_the_length_that_their_draws_have():
+    plain, longer = (COLLATE([item(0, 500, padded=padded), item(1, 800, padded=padded)]) for padded in (None, 0.1))
+    # One sample more than the length says, because resampling rounds, must not give another shape.
+    rounded = COLLATE([item(0, 500, padded=0.1), item(1, 1601, padded=0.1)])
+    assert longer["input_values"].shape == longer["attention_mask"].shape == rounded["input_values"].shape
+    assert 1600 < longer["input_values"].shape[1] < 1616
+    assert torch.equal(longer["input_values"][:, :800], plain["input_values"])
+    assert (longer["input_values"][:, 800:] == 0).all() and longer["attention_mask"].sum(dim=1).tolist() == [500, 800]
+    assert COLLATE([item(0, 2000, padded=0.1)])["input_values"].shape == (1, 2000)  # nothing is cut off
+
+
+def test_mel_frames_and_stored_states_are_padded_in_their_own_unit():
+    collate = MultiTaskCollator(
+        Recordings(clips=None), Burst2VecFeatureExtractor(WhisperFeatureExtractor().to_dict(), minimum_samples=400)
+    )
+    batch = collate([item(0, 3200, padded=0.5)])
+    assert batch["input_features"].shape == (1, 80, 50) and batch["attention_mask"].sum() == 20
+    assert torch.equal(batch["input_features"][..., :20], collate([item(0, 3200)])["input_features"])
+    collate = MultiTaskCollator(LowerStates([], np.zeros((2, 3), np.int64), np.zeros((2, 1, 4)), layers=1))
+    batch = collate([item(0, clip=(np.ones((10, 4), np.float32), None), padded=0.5)])
+    assert batch["lower_states"].shape == (1, 25, 4) and (batch["lower_states"][:, 10:] == 0).all()
+    assert batch["attention_mask"].tolist() == [[1] * 10 + [0] * 15]
+
+
+def test_vectors_are_stacked_whatever_their_draws_say():
+    states = np.ones((1, 3, 4), np.float32)
+    batch = MultiTaskCollator(PooledStates(states))([item(0, clip=states[0], padded=0.0)])
+    assert batch["pooled_states"].shape == (1, 3, 4)

@@ -16,10 +16,11 @@ from paravox.modeling.tasks import parse_tasks
 from paravox.recipes.burst2vec import train
 from paravox.trainers.burst2vec_trainer import Burst2VecTrainer
 from paravox.trainers.clip_pass import PassSettings
+from paravox.trainers.data_collator import MultiTaskCollator
 from paravox.trainers.lower_states import encode_lower_layers
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
-from paravox.trainers.sampler import ClipDraw, OneTaskBatchSampler
+from paravox.trainers.sampler import ClipDraw, GlobalBatch, OneTaskBatchSampler
 
 KINDS = ("emotion", "age", "country")
 CLIPS = 12
@@ -163,7 +164,9 @@ def test_evaluation_equals_predicting_each_clip_alone(make_trainer, dataset, tas
 def test_accumulation_averages_the_micro_batches(make_trainer, make_model, dataset, task, monkeypatch):
     """One SGD step over two micro-batches against their gradients, worked out one by one and averaged."""
     rate = 0.1
-    monkeypatch.setattr(OneTaskBatchSampler, "_plan", lambda self: iter([(task, [3, 4, 5]), (task, [6, 7, 8])]))
+    monkeypatch.setattr(
+        OneTaskBatchSampler, "_plan", lambda self: iter([GlobalBatch(task, [3, 4, 5]), GlobalBatch(task, [6, 7, 8])])
+    )
     monkeypatch.setattr(OneTaskBatchSampler, "_global_batches", lambda self: 2)
     settings = {"optim": "sgd", "learning_rate": rate, "lr_scheduler_type": "constant", "max_grad_norm": 0.0}
     trainer = make_trainer(gradient_accumulation_steps=2, max_steps=1, **settings)
@@ -178,6 +181,27 @@ def test_accumulation_averages_the_micro_batches(make_trainer, make_model, datas
     }
     for name, parameter in trainer.model.named_parameters():
         torch.testing.assert_close(parameter, expected[name], atol=1e-6, rtol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("encoder", ["wav2vec2_layer", "hubert_layer", "wavlm_layer", "whisper"])
+@pytest.mark.parametrize("task", KINDS)
+def test_padding_to_buckets_changes_no_loss(make_model, dataset, encoder, task):
+    model = make_model(encoder)
+    collate = MultiTaskCollator(dataset.source, Burst2VecFeatureExtractor.for_config(model.config.encoder))
+    draws = [ClipDraw(row, task) for row in (3, 5, 4, 7)]
+    filled = [draw._replace(padded_seconds=0.75) for draw in (*draws, draws[0]._replace(counted=False))]
+    batches = [collate([dataset[draw] for draw in drawn]) for drawn in (draws, filled)]
+    assert batches[1]["attention_mask"].shape[1] > 1.5 * batches[0]["attention_mask"].shape[1]
+    losses = [model(**{name: batch[name] for name in batch if name != "index"}).loss for batch in batches]
+    torch.testing.assert_close(losses[1], losses[0], atol=1e-5, rtol=1e-5)
+
+
+def test_shapes_repeat_by_default_with_cuda_alone(make_trainer, monkeypatch):
+    assert not make_trainer().train_batch_sampler().pad_to_buckets
+    assert make_trainer(pad_to_buckets=True).train_batch_sampler().pad_to_buckets
+    trainer, off = make_trainer(), make_trainer(pad_to_buckets=False)
+    monkeypatch.setattr(MultiTaskTrainingArguments, "device", torch.device("cuda"))
+    assert trainer.train_batch_sampler().pad_to_buckets and not off.train_batch_sampler().pad_to_buckets
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(make_trainer):
@@ -250,6 +274,7 @@ def test_only_the_top_layers_learn(make_trainer):
             "task_batch_sizes cannot be used with all_tasks",
         ),
         ({"train_sampling_strategy": "group_by_length"}, "train_sampling_strategy would have no effect"),
+        ({"pad_to_buckets": True, "length_buckets": False}, "pad_to_buckets needs length_buckets"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_the_start(make_trainer, settings, message):

@@ -1,5 +1,6 @@
 """The batches: of one task, complete, repeatable, within their budget, and dealt evenly to processes."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 from paravox.modeling.errors import ConfigError
 from paravox.trainers.sampler import (
     ALL_TASKS,
+    PADDED_LENGTHS,
     AllTasksBatchSampler,
+    Bucket,
     ClipDraw,
     EvaluationBatchSampler,
     OneTaskBatchSampler,
+    padded_lengths,
     padding_share,
 )
 
@@ -238,3 +242,65 @@ def test_the_share_of_padding_is_that_of_the_audio():
     draws = [[ClipDraw(0), ClipDraw(1)], [ClipDraw(2)]]
     assert padding_share(draws, np.array([4.0, 1.0, 2.0])) == pytest.approx(3 / 10)
     assert padding_share([], np.array([])) == 0
+
+
+def test_what_fills_a_batch_or_lengthens_it_is_padding():
+    draws = [[ClipDraw(0, padded_seconds=5.0), ClipDraw(0, counted=False, padded_seconds=5.0)]]
+    assert padding_share(draws, np.array([4.0])) == pytest.approx(6 / 10)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_padded_to_buckets_the_shapes_of_batches_repeat(make_sampler, seconds, strategy, processes):
+    settings = {"task_batching": strategy, "max_batch_seconds": 24.0, "processes": processes}
+    sampler, shapes = make_sampler(pad_to_buckets=True, **settings), set()
+    for epoch in range(4):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        for batch in batches:
+            (padded,) = {draw.padded_seconds for draw in batch}
+            assert max(seconds[draw.index] for draw in batch) <= padded and len(batch) * padded <= 24.0
+            assert len(batch) <= {"emotion": 8, "age": 4, "country": 8}[batch[0].task]
+            shapes.add((len(batch), padded))
+        drawn = Counter((draw.task, draw.index) for batch in batches for draw in batch if draw.counted)
+        # Every batch has at most one clip less than the largest of its bucket.
+        assert sum(not draw.counted for batch in batches for draw in batch) <= len(batches)
+        if strategy == "proportional":
+            assert drawn == Counter((task, clip) for task, clips in CLIPS.items() for clip in clips.tolist())
+    assert shapes <= sampler.shapes() and len({length for _, length in shapes}) <= PADDED_LENGTHS
+    assert len(shapes) <= 2 * PADDED_LENGTHS
+
+
+def test_padded_lengths_are_those_with_the_least_padding():
+    generator = np.random.default_rng(0)
+    longest = generator.choice(np.arange(1, 40), size=9, replace=False) / 4
+    buckets = [Bucket(np.arange(generator.integers(1, 30)), 4, length) for length in longest]
+
+    def audio(lengths):
+        return sum(
+            len(bucket.clips) * min(length for length in lengths if length >= bucket.longest) for bucket in buckets
+        )
+
+    for count in (1, 3, 8, 20):
+        others = itertools.combinations(sorted(longest), min(count, len(buckets)))
+        least = min(audio(lengths) for lengths in others if max(lengths) == longest.max())
+        chosen = padded_lengths(buckets, count)
+        assert audio(chosen) == pytest.approx(least) and len(chosen) <= count and list(chosen) == sorted(chosen)
+
+
+def test_repeated_shapes_cost_little_padding():
+    seconds = np.random.default_rng(1).lognormal(0.7, 0.5, size=5000)
+    shares = [
+        padding_share(
+            list(OneTaskBatchSampler({"emotion": np.arange(5000)}, seconds, {"emotion": 32}, pad_to_buckets=repeat)),
+            seconds,
+        )
+        for repeat in (False, True)
+    ]
+    assert shares[0] < shares[1] < shares[0] + 0.06
+
+
+def test_vectors_are_not_padded():
+    sampler = OneTaskBatchSampler({"age": np.arange(9)}, np.zeros(9), {"age": 4}, pad_to_buckets=True)
+    assert {(len(batch), batch[0].padded_seconds) for batch in sampler} == {(3, 0.0)} == sampler.shapes()
