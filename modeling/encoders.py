@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
-from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperModel
+from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from .errors import ConfigError
 from .opening import open_checkpoint
@@ -111,6 +112,11 @@ class SpeechEncoder(nn.Module):
         raise NotImplementedError
 
     @property
+    def layers_to_compile(self) -> list[nn.Module]:
+        """The layers in which nearly all of its time is spent, and which a compiler can take as they are."""
+        return list(self.layers)
+
+    @property
     def output_norm(self) -> nn.Module | None:
         """The norm after the last layer; None where there is none."""
         raise NotImplementedError
@@ -160,17 +166,23 @@ class SpeechEncoder(nn.Module):
         layer_mask = attention_mask_of(self.model.config, hidden, frame_mask)
         states = []
         for layer in self.layers[lower_layers:]:
-            # LayerDrop: a skipped layer passes its input on.
-            if not (self.training and torch.rand(()) < self.layerdrop):
+            if not self.skips_layer():
                 hidden = run_layer(layer, hidden, layer_mask)
             states.append(hidden)
         if self.output_norm is not None:
             states[-1] = self.output_norm(states[-1])
         return states
 
+    def skips_layer(self) -> bool:
+        """Draws whether LayerDrop skips the next layer, which then passes its input on."""
+        return self.training and bool(torch.rand(()) < self.layerdrop)
+
 
 class WaveformEncoder(SpeechEncoder):
-    """wav2vec 2.0 or HuBERT: from a normalised waveform to hidden states.
+    """wav2vec 2.0: from a normalised waveform to hidden states.
+
+    The steps are those of Transformers, one by one: its complete model would watch the layers from within where all
+    states are asked for, and would select frames for SpecAugment by their numbers. A compiler can take neither.
 
     An encoder with `feat_extract_norm="layer"` gives a padded clip the same states as the clip alone. One with
     `"group"` (the base sizes) takes statistics over the padding too, whatever the mask: there, a clip's states depend
@@ -184,6 +196,9 @@ class WaveformEncoder(SpeechEncoder):
     front_end_class = Wav2Vec2FeatureExtractor
     # The filler of SpecAugment's masks, which only training uses and learns. facebook/wav2vec2-large-960h lacks it.
     may_be_absent = frozenset({"masked_spec_embed"})
+
+    masks_padding: ClassVar[bool] = False
+    """Whether the spans of time that SpecAugment masks may also lie in the padding."""
 
     @classmethod
     def minimum_samples(cls, config: PreTrainedConfig) -> int:
@@ -210,12 +225,46 @@ class WaveformEncoder(SpeechEncoder):
     def layerdrop(self) -> float:
         return self.model.config.layerdrop
 
-    def last_state(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return self.model(*self._prepared(inputs, attention_mask)).last_hidden_state
+    @property
+    def layers_to_compile(self) -> list[nn.Module]:
+        return [*self.model.feature_extractor.conv_layers, *self.layers]
 
     def layer_states(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> list[torch.Tensor]:
-        output = self.model(*self._prepared(inputs, attention_mask), output_hidden_states=True)
-        return [*output.hidden_states[:-1], output.last_hidden_state]
+        model = self.model
+        inputs, attention_mask = self._prepared(inputs, attention_mask)
+        if getattr(model, "adapter", None) is not None:
+            # An adapter shortens the last state.
+            output = model(inputs, attention_mask, output_hidden_states=True)
+            return [*output.hidden_states[:-1], output.last_hidden_state]
+        features = model.feature_extractor(inputs).transpose(1, 2)
+        frame_mask = self.frame_mask(attention_mask, features.shape[1])
+        projected = model.feature_projection(features)
+        # HuBERT returns the projection alone.
+        hidden = self._spec_augment(projected[0] if isinstance(projected, tuple) else projected, frame_mask)
+        hidden = torch.where(frame_mask.unsqueeze(-1), hidden, 0.0)
+        hidden = hidden + model.encoder.pos_conv_embed(hidden)
+        if not model.config.do_stable_layer_norm:
+            hidden = model.encoder.layer_norm(hidden)
+        hidden = model.encoder.dropout(hidden)
+        return [hidden, *self._states_above(hidden, frame_mask)]
+
+    def _states_above(self, hidden: torch.Tensor, frame_mask: torch.Tensor) -> list[torch.Tensor]:
+        return self.upper_states(hidden, frame_mask, lower_layers=0)
+
+    def skips_layer(self) -> bool:
+        return self.layerdrop > 0 and super().skips_layer()
+
+    def _spec_augment(self, hidden: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        config = self.model.config
+        if not (self.training and config.apply_spec_augment):
+            return hidden
+        if config.mask_time_prob > 0:
+            mask = _spans(config, "time", hidden.shape[:2], hidden.device, None if self.masks_padding else frame_mask)
+            hidden = torch.where(mask.unsqueeze(2), self.model.masked_spec_embed.to(hidden.dtype), hidden)
+        if config.mask_feature_prob > 0:
+            mask = _spans(config, "feature", (len(hidden), hidden.shape[2]), hidden.device)
+            hidden = torch.where(mask.unsqueeze(1), 0.0, hidden)
+        return hidden
 
     def _prepared(self, inputs: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         inputs = inputs.to(self.dtype)
@@ -227,6 +276,12 @@ class WaveformEncoder(SpeechEncoder):
         return nn.functional.pad(inputs, (0, missing)), nn.functional.pad(attention_mask, (0, missing))
 
 
+class HubertEncoder(WaveformEncoder):
+    """HuBERT: as [`WaveformEncoder`], but SpecAugment also masks spans of the padding."""
+
+    masks_padding = True
+
+
 class WavLMEncoder(WaveformEncoder):
     """WavLM: as [`WaveformEncoder`], but all its layers use a position bias that the first one makes."""
 
@@ -235,6 +290,18 @@ class WavLMEncoder(WaveformEncoder):
 
     def upper_states(self, hidden: torch.Tensor, frame_mask: torch.Tensor, lower_layers: int) -> list[torch.Tensor]:
         raise ConfigError("WavLM's upper layers cannot run without its first one: turn cache_lower_layers off")
+
+    def _states_above(self, hidden: torch.Tensor, frame_mask: torch.Tensor) -> list[torch.Tensor]:
+        states: list[torch.Tensor] = []
+        position_bias = None
+        for layer in self.layers:
+            # The first layer makes the position bias, so it is never skipped.
+            if not states or not self.skips_layer():
+                hidden, position_bias = layer(hidden, attention_mask=frame_mask, position_bias=position_bias)[:2]
+            states.append(hidden)
+        if self.output_norm is not None:
+            states[-1] = self.output_norm(states[-1])
+        return states
 
 
 class WhisperClipEncoder(SpeechEncoder):
@@ -310,13 +377,18 @@ class WhisperClipEncoder(SpeechEncoder):
         # SpecAugment refuses a batch that is shorter than one of its masks.
         if not (self.training and config.apply_spec_augment and inputs.shape[-1] > config.mask_time_length):
             return inputs
-        # This is a method of Whisper's complete model, but all that it uses of `self` is the config and the mode.
-        return WhisperModel._mask_input_features(self.model, inputs.clone(), attention_mask)
+        batch, bins, frames = inputs.shape
+        if config.mask_time_prob > 0:
+            mask = _spans(config, "time", (batch, frames), inputs.device, attention_mask)
+            inputs = torch.where(mask.unsqueeze(1), 0.0, inputs)
+        if config.mask_feature_prob > 0:
+            inputs = torch.where(_spans(config, "feature", (batch, bins), inputs.device).unsqueeze(2), 0.0, inputs)
+        return inputs
 
 
 ENCODER_CLASSES: dict[str, type[SpeechEncoder]] = {
     "wav2vec2": WaveformEncoder,
-    "hubert": WaveformEncoder,
+    "hubert": HubertEncoder,
     "wavlm": WavLMEncoder,
     "whisper": WhisperClipEncoder,
 }
@@ -369,3 +441,32 @@ def _receptive_field(config: PreTrainedConfig, frames: int) -> int:
     for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
         samples = (samples - 1) * stride + kernel
     return samples
+
+
+@torch.compiler.disable
+def _spans(
+    config: PreTrainedConfig,
+    axis: str,
+    shape: tuple[int, int],
+    device: torch.device,
+    real: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The spans that SpecAugment masks, drawn as Transformers draws them, from NumPy's generator.
+
+    Args:
+        config ([`PreTrainedConfig`]): of the encoder.
+        axis (`str`): `time` or `feature`.
+        shape (`tuple`): `(batch, length of the axis)`.
+        device (`torch.device`): where the mask is needed.
+        real (`torch.Tensor` of shape `(batch, length)`, *optional*): where there is no padding, which is not masked.
+
+    Returns:
+        `torch.Tensor` of booleans of this shape: true where values are masked.
+    """
+    probability, length = (getattr(config, f"mask_{axis}_{name}") for name in ("prob", "length"))
+    least = getattr(config, f"mask_{axis}_min_masks", 0)  # WavLM has none for features
+    mask = torch.from_numpy(_compute_mask_indices(tuple(shape), probability, length, real, min_masks=least))
+    if device.type != "cuda":
+        return mask.to(device)
+    # From pinned memory, the copy does not wait for what the device is doing.
+    return mask.pin_memory().to(device, non_blocking=True)

@@ -5,6 +5,7 @@ loss of zero that still has a graph, so that a training step on it changes nothi
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -131,8 +132,16 @@ def cross_entropy_loss(
     known = labels != UNKNOWN_CLASS
     if class_weights is None:
         return _mean_where(per_clip, known)
-    weights = torch.where(known, per_clip.new_tensor(class_weights)[labels.clamp(min=0)], 0.0)
+    on_device = _class_weights(tuple(class_weights), per_clip.dtype, per_clip.device)
+    weights = torch.where(known, on_device[labels.clamp(min=0)], 0.0)
     return torch.where(known, per_clip * weights, 0.0).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+
+
+@lru_cache
+def _class_weights(weights: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    # Kept, because a process that copies numbers from a list to its device waits for it.
+    with torch.inference_mode(False):
+        return torch.tensor(weights, dtype=dtype, device=device)
 
 
 def _mean_where(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:

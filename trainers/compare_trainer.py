@@ -30,9 +30,10 @@ class ComParETrainer(MultiTaskTrainer):
         self, model: Any = None, args: MultiTaskTrainingArguments | None = None, *others: Any, **kwargs: Any
     ) -> None:
         args = MultiTaskTrainingArguments() if args is None else args
-        for name in ("encoder_learning_rate", "trainable_encoder_layers"):
-            if getattr(args, name) is not None:
-                raise ConfigError(f"{name} is {getattr(args, name)!r}, but this model has no encoder: leave it out")
+        for name in ("encoder_learning_rate", "trainable_encoder_layers", "torch_compile"):
+            value = getattr(args, name)
+            if value is not None and value is not False:
+                raise ConfigError(f"{name} is {value!r}, but this model has no encoder: leave it out")
         if args.optim != MultiTaskTrainingArguments.optim:
             raise ConfigError(f"optim is {args.optim!r}, but this model is trained by torch.optim.Adam: leave it out")
         super().__init__(model, args, *others, **kwargs)

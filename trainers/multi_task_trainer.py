@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import DynamoBackend
 from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
-from paravox.modeling.errors import ConfigError, TrainingError
+from paravox.modeling.errors import ConfigError
 from paravox.modeling.tasks import Task, parse_tasks
 
 from .clip_pass import PassSettings, Step, in_row_order, own_generator, run_batches
 from .clip_sources import PooledStates
+from .compiling import compile_layers
 from .data_collator import MultiTaskCollator
+from .finite_losses import FiniteLosses
 from .gathering import gather_batch
 from .multi_task_arguments import MultiTaskTrainingArguments
 from .multi_task_dataset import MultiTaskDataset
@@ -75,10 +78,11 @@ class MultiTaskTrainer(PublishingTrainer):
         check_devices(args)
         check_task_names(self.tasks, args)
         check_metric_name(self.tasks, args, eval_dataset)
-        if model is not None and args.trainable_encoder_layers is not None:
-            model.freeze_encoder(args.trainable_encoder_layers)
+        if model is not None:
+            prepare_encoder(model, args)
         self._sums: dict[str, torch.Tensor] = {}
         self._counts: dict[str, int] = defaultdict(int)
+        self._finite_losses = FiniteLosses()
         self._sampler: OneTaskBatchSampler | None = None
         super().__init__(
             model=model,
@@ -88,6 +92,9 @@ class MultiTaskTrainer(PublishingTrainer):
             processing_class=feature_extractor,
             **kwargs,
         )
+        if args.torch_compile:
+            # The layers are compiled already. Accelerate would compile the whole model, and for each task anew.
+            self.accelerator.state.dynamo_plugin.backend = DynamoBackend.NO
         # The Trainer's own show every log entry as a dictionary, between broken lines of progress.
         self.remove_callback(ProgressCallback)
         self.remove_callback(PrinterCallback)
@@ -98,8 +105,7 @@ class MultiTaskTrainer(PublishingTrainer):
     def call_model_init(self, trial: Any = None) -> Any:
         """A new model for a run or a trial, with the layers frozen that the arguments name."""
         model = super().call_model_init(trial)
-        if self.args.trainable_encoder_layers is not None:
-            model.freeze_encoder(self.args.trainable_encoder_layers)
+        prepare_encoder(model, self.args)
         return model
 
     def train_batch_sampler(self) -> OneTaskBatchSampler:
@@ -139,6 +145,10 @@ class MultiTaskTrainer(PublishingTrainer):
         # wrappers.
         self._sampler.set_epoch(epoch)
         super()._run_epoch(epoch=epoch, **settings)
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        self._finite_losses.check()
+        super()._save_checkpoint(*arguments, **options)
 
     def _lost_patience(self) -> bool:
         return any(
@@ -203,12 +213,7 @@ class MultiTaskTrainer(PublishingTrainer):
         several = torch.distributed.is_initialized() and self.args.world_size > 1
         options = {"gather": gather_batch} if several else {}
         output = model(**{name: value for name, value in inputs.items() if name != "index"}, **options)
-        if not torch.isfinite(output.loss):
-            task = repr(inputs["task"]) if "task" in inputs else ", ".join(map(repr, inputs["labels"]))
-            raise TrainingError(
-                f"the loss of task {task} is {output.loss.item()} at step {self.state.global_step + 1}, clips "
-                f"{inputs['index'].tolist()}: lower the learning rate, or check these clips and their labels"
-            )
+        self._finite_losses.add(output.loss, self.state.global_step + 1, inputs)
         for name, value in self.logged_values(output, inputs.get("task")).items():
             self._sums[name] = self._sums.get(name, 0) + value.detach()
             self._counts[name] += 1
@@ -225,6 +230,8 @@ class MultiTaskTrainer(PublishingTrainer):
         return {f"{prefix}/{term}": value for term, value in output.loss_terms.items()}
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        # The Trainer also logs at the end of a run, after the last step.
+        self._finite_losses.check()
         if "loss" in logs and self._sums:
             for name, total in self._sums.items():
                 mean = total / self._counts[name]
@@ -268,7 +275,9 @@ class MultiTaskTrainer(PublishingTrainer):
         model = self.accelerator.unwrap_model(self.model)
         self.callback_handler.eval_dataloader = dataloader
         batches = run_batches(model, dataloader, step, settings.device, settings.dtype, self._gather_rows)
-        return in_row_order(self._with_progress(batches), len(dataloader.dataset))
+        # Evaluation has other shapes than training, and one pass does not repay graphs for them.
+        with torch.compiler.set_stance("force_eager"):
+            return in_row_order(self._with_progress(batches), len(dataloader.dataset))
 
     def _with_progress(self, batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:
@@ -339,6 +348,14 @@ def check_dataset(name: str, dataset: Any) -> None:
             f"{name} is a {type(dataset).__name__}: give a MultiTaskDataset, which is made of a datasets.Dataset; for "
             "a part of a corpus, select its rows before"
         )
+
+
+def prepare_encoder(model: Any, args: MultiTaskTrainingArguments) -> None:
+    """Freezes and compiles the layers of a model's encoder, as the arguments say."""
+    if args.trainable_encoder_layers is not None:
+        model.freeze_encoder(args.trainable_encoder_layers)
+    if args.torch_compile:
+        compile_layers(model, args.torch_compile_backend, args.torch_compile_mode)
 
 
 def check_devices(args: MultiTaskTrainingArguments) -> None:

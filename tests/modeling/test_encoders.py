@@ -488,3 +488,39 @@ def test_loading_an_encoder_prints_no_table_of_what_it_leaves_out(tmp_path, enco
     with caplog.at_level(logging.WARNING):
         load_encoder_weights(build_encoder(encoder_configs["whisper"]), str(tmp_path))
     assert "LOAD REPORT" not in caplog.text and log.level == before
+
+
+@pytest.mark.parametrize("name", ["wav2vec2_group", "wav2vec2_layer", "hubert_layer", "wavlm_layer"])
+def test_spec_augment_and_layerdrop_draw_what_transformers_draws(encoder_configs, make_inputs, name):
+    config = encoder_configs[name]
+    config.apply_spec_augment, config.mask_time_prob, config.mask_time_length = True, 0.4, 3
+    config.mask_feature_length, config.layerdrop = 4, 0.5
+    config.mask_feature_prob = 0.0 if name == "wavlm_layer" else 0.3  # the stock WavLM cannot mask features
+    encoder = build_encoder(config).train()
+    batch = make_inputs(name, (0.6, 0.4, 0.5))
+
+    def seeded(run):
+        np.random.seed(3)
+        torch.manual_seed(3)
+        return run(batch["input_values"], batch["attention_mask"]), np.random.rand(), torch.rand(())
+
+    with torch.no_grad():
+        ours, stock = seeded(encoder.last_state), seeded(lambda *inputs: encoder.model(*inputs).last_hidden_state)
+        torch.testing.assert_close(ours[0], stock[0], rtol=0, atol=1e-6)
+        assert ours[1:] == stock[1:]  # as many numbers were drawn
+        encoder.eval()
+        assert not torch.allclose(ours[0], encoder.last_state(batch["input_values"], batch["attention_mask"]))
+
+
+def test_spec_augment_masks_mel_frames_as_transformers_does(encoder_configs, make_inputs):
+    config = encoder_configs["whisper"]
+    config.apply_spec_augment, config.mask_time_prob, config.mask_time_length = True, 0.4, 3
+    config.mask_feature_prob, config.mask_feature_length = 0.3, 4
+    encoder = build_encoder(config).train()
+    batch = make_inputs("whisper", (0.6, 0.4, 0.5))
+    inputs, mask = batch["input_features"], batch["attention_mask"]
+    np.random.seed(3)
+    ours = encoder._spec_augment(inputs, mask)
+    np.random.seed(3)
+    assert torch.equal(ours, WhisperModel._mask_input_features(encoder.model, inputs.clone(), mask))
+    assert not torch.equal(ours, inputs)
