@@ -1,87 +1,52 @@
 """Row a: a training step of Burst2Vec against the bare encoder's forward, backward and optimizer step.
 
     python benchmarks/training_step.py
+    python benchmarks/training_step.py --encoder HL --dtype bfloat16 --compile --clips 32 --row a_hl
 
-wav2vec 2.0 of the base size with random weights, the same padded batch, by turns. Everything that Burst2Vec adds (both
-kinds of representations, three passes of the head, discriminator, adversarial losses, the Trainer) is in the ratio.
+An encoder with random weights, the same padded batches, by turns; `training_steps.py` says what is counted. By default
+it is wav2vec 2.0 of the base size on the processor, in float32.
 """
 
 import argparse
-import tempfile
 
-import numpy as np
-import torch
-from timing import record, side_by_side
-from transformers import AutoModel, Wav2Vec2Config
+from timing import record
+from training_steps import encoder_config, make_batches, measure_training_step
+from transformers import Wav2Vec2Config
 
-from paravox import (
-    Burst2VecConfig,
-    Burst2VecFeatureExtractor,
-    Burst2VecForMultiTask,
-    Burst2VecTrainer,
-    MultiTaskTrainingArguments,
-)
-
-TASKS = [
-    {"name": "emotion", "kind": "intensities", "labels": [f"emotion_{number}" for number in range(10)]},
-    {"name": "age", "kind": "scalar", "range": [20, 40], "unit": "years"},
-    {"name": "country", "kind": "classes", "labels": ["China", "South Africa", "USA", "Venezuela"]},
-]
+from paravox.trainers.devices import DTYPES, choose_device
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=9, help="steps of each, of which the median counts")
-    parser.add_argument("--clips", type=int, default=8, help="clips of a batch, 1 to 3 s long")
-    arguments = parser.parse_args()
-    # Without LayerDrop every step runs every layer, on both sides.
-    config = Wav2Vec2Config(layerdrop=0.0)
-    torch.manual_seed(0)
-    batch = make_batch(config, arguments.clips)
-    ours, bare = side_by_side(burst2vec_step(config, batch), bare_step(config, batch), arguments.repeats)
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--encoder", default="wav2vec2_base", help="WL, HB, HL, wavlm_base, whisper_base or tiny.")
+    parser.add_argument("--device", default="cpu", help="Where both run.")
+    parser.add_argument("--dtype", default="float32", choices=[name for name in DTYPES if name != "float16"])
+    parser.add_argument("--compile", action="store_true", help="Train Burst2Vec with torch_compile.")
+    parser.add_argument("--repeats", type=int, default=9, help="Turns of each, of which the median counts.")
+    parser.add_argument("--clips", type=int, default=8, help="Clips of a batch.")
+    parser.add_argument("--seconds", type=float, nargs=2, default=[1.0, 3.0], help="The shortest and the longest clip.")
+    parser.add_argument("--row", default="a", help="The row of results.json that gets the figures.")
+    arguments = parser.parse_args(argv)
+    base = Wav2Vec2Config(layerdrop=0.0)
+    config = base if arguments.encoder == "wav2vec2_base" else encoder_config(arguments.encoder)
+    measured = measure_training_step(
+        config,
+        make_batches(config, arguments.clips, [tuple(arguments.seconds)]),
+        choose_device(arguments.device),
+        arguments.dtype == "bfloat16",
+        arguments.compile,
+        arguments.repeats,
+        warm_up=1 if arguments.device == "cpu" else 3,
+    )
     values = {
-        "ratio": round(ours / bare, 4),
-        "ours": round(ours, 4),
-        "alternative": round(bare, 4),
+        "ratio": measured["ratio"],
+        "ours": round(measured["milliseconds"] / 1000, 4),
+        "alternative": round(measured["bare_milliseconds"] / 1000, 4),
         "unit": "seconds a step",
     }
-    record("a", values)
-
-
-def make_batch(config: Wav2Vec2Config, clips: int) -> dict:
-    generator = np.random.default_rng(0)
-    lengths = np.linspace(16_000, 48_000, clips).astype(int)
-    extractor = Burst2VecFeatureExtractor.for_config(config)
-    audio = [(generator.normal(size=length).astype(np.float32), 16_000) for length in lengths]
-    emotions = torch.from_numpy(generator.random((clips, 10), dtype=np.float32))
-    return {**extractor(audio, return_tensors="pt"), "task": "emotion", "labels": {"emotion": emotions}}
-
-
-def burst2vec_step(config: Wav2Vec2Config, batch: dict):
-    model = Burst2VecForMultiTask(Burst2VecConfig(encoder=config, tasks=TASKS))
-    folder = tempfile.mkdtemp()
-    trainer = Burst2VecTrainer(model, MultiTaskTrainingArguments(output_dir=folder, use_cpu=True))
-    optimizer = trainer.create_optimizer()
-    trainer.current_gradient_accumulation_steps = 1
-
-    def step() -> None:
-        trainer.training_step(model, {**batch, "index": torch.arange(len(batch["attention_mask"]))})
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
-
-
-def bare_step(config: Wav2Vec2Config, batch: dict):
-    encoder = AutoModel.from_config(config).train()
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=1e-5)
-
-    def step() -> None:
-        encoder(batch["input_values"], batch["attention_mask"]).last_hidden_state.mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
+    record(arguments.row, values | {"encoder": arguments.encoder, "dtype": arguments.dtype, "measured": measured})
 
 
 if __name__ == "__main__":

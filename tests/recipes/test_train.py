@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate.commands.config.config_args import load_config_from_file
 from little_corpora import CLIPS, write_exvo_corpus, write_metadata_corpus
 from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
@@ -102,9 +103,19 @@ def test_every_training_yaml_runs(config, exvo_folder, tiny_encoder_folders, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("config", LAUNCH_CONFIGS, ids=lambda path: path.stem)
+def test_accelerate_reads_every_launch_yaml(config):
+    read = load_config_from_file(str(config))
+    machines = {"two_nodes_of_8_gpus": 2}.get(config.stem, 1)
+    processes = {"ddp": 2, "one_node_8_gpus": 8, "two_nodes_of_8_gpus": 16}.get(config.stem, 1)
+    assert (read.num_machines, read.num_processes) == (machines, processes)
+    assert read.mixed_precision == ("no" if config.stem == "cpu" else "bf16")
+    assert (str(read.distributed_type).endswith("MULTI_GPU")) == (processes > 1)
+
+
 @pytest.mark.parametrize(
     "config",
-    LAUNCH_CONFIGS,
+    [path for path in LAUNCH_CONFIGS if yaml.safe_load(path.read_text())["num_processes"] <= 2],
     ids=lambda path: path.stem,
 )
 def test_every_launch_yaml_starts_the_recipe(config, tmp_path):
