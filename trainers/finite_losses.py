@@ -39,7 +39,7 @@ class FiniteLosses:
         if on_cuda:
             copied = torch.cuda.Event()
             copied.record()
-        said = {name: inputs[name] for name in ("index", "task", "labels") if name in inputs}
+        said: dict[str, Any] = {name: inputs[name] for name in ("index", "task", "labels") if name in inputs}
         self._waiting = value, copied, step, said
         if not (on_cuda if self.later is None else self.later):
             self.check()

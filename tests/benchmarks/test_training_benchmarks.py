@@ -24,12 +24,13 @@ def test_operations_are_those_that_torch_counts(name):
 
     config = encoder_config(name)
     config.num_hidden_layers = config.encoder_layers = 2
+    config._attn_implementation = "eager"  # torch does not count its fused attention on the processor
     encoder = build_encoder(config).eval()
-    length = 48_000 if name == "HB" else 300
+    length = 8_000 if name == "HB" else 300
     inputs = torch.zeros(1, length) if name == "HB" else torch.zeros(1, config.num_mel_bins, length)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         encoder.last_state(inputs, torch.ones(1, length, dtype=torch.long))
-    assert encoder_operations(config, length) == pytest.approx(counter.get_total_flops(), rel=0.01)
+    assert encoder_operations(config, length) == pytest.approx(counter.get_total_flops(), rel=0.005)
 
 
 @pytest.mark.slow

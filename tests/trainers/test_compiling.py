@@ -9,7 +9,7 @@ from torch._dynamo.utils import counters
 from paravox.trainers.compiling import compile_layers
 
 TASKS = ("emotion", "age", "country")
-# Of the seven convolutions, those with another kernel, norm or input; and the layers, of which WavLM's first is another.
+# Of the convolutions, those with another kernel, norm or input; and the layers, of which WavLM's first is another.
 GRAPHS = {"wav2vec2_layer": 6, "wav2vec2_group": 6, "hubert_layer": 6, "wavlm_layer": 7, "whisper": 2}
 
 
