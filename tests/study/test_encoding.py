@@ -87,6 +87,35 @@ def test_states_are_those_of_each_clip_alone_however_they_were_made(models, path
     assert len(runs) == 4
 
 
+def test_the_states_of_a_group_are_kept_as_soon_as_they_are_there(models, paths, extractor, tmp_path, monkeypatch):
+    """Three speakers; the run is stopped while it encodes the third one, and goes on with that one alone."""
+    groups = [np.array([1, 4, 8]), np.array([0, 2, 3]), np.array([7, 5, 6])]
+    run, encoded = encoding.pass_over_clips, []
+
+    def stop_at_third(model, clips, *args):
+        if len(encoded) == 2 and not (tmp_path / "stopped").is_file():
+            (tmp_path / "stopped").touch()
+            raise KeyboardInterrupt
+        encoded.append(len(clips))
+        return run(model, clips, *args)
+
+    monkeypatch.setattr(encoding, "pass_over_clips", stop_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        LayerStates(StudyClips(paths, extractor), tmp_path / "states", groups=groups).states_of(models[0], "")
+    assert len(list((tmp_path / "states").glob("*.npy"))) == 2
+    states = LayerStates(StudyClips(paths, extractor), tmp_path / "states", groups=groups)
+    made = states.states_of(models[0], "")
+    assert encoded == [3, 3, 3]
+    np.testing.assert_allclose(made, alone(models[0], extractor, paths), atol=2e-5)
+    # The second checkpoint keeps the shared lower layers of each group, and the third one reads them.
+    for model in models[1:3]:
+        np.testing.assert_allclose(states.states_of(model, ""), alone(model, extractor, paths), atol=2e-5)
+    # A study of one speaker alone has the same states, and reads them.
+    one = StudyClips([paths[row] for row in groups[1]], extractor)
+    np.testing.assert_array_equal(LayerStates(one, tmp_path / "states").states_of(models[0], ""), made[groups[1]])
+    assert encoded == [3] * 9
+
+
 def test_lower_states_of_other_lower_layers_are_other_states(models, paths, extractor, tmp_path, runs):
     """Two groups of checkpoints in one folder, whose lower layers differ."""
     torch.manual_seed(4)

@@ -33,3 +33,18 @@ def test_a_device_without_an_equal_kernel_is_said_once_and_then_taken_as_it_is(m
     lacking = RuntimeError("nll_loss2d does not have a deterministic implementation, but you set ...")
     assert give_way(lacking) and not give_way(lacking)
     assert capsys.readouterr().err.count("may differ in their last bits (nll_loss2d does not have") == 1
+
+
+def test_on_cuda_only_kernels_are_taken_that_are_equal_in_every_run(monkeypatch):
+    """The settings of torch, which are the same without a GPU."""
+    monkeypatch.setattr(module, "_demanded", True)
+    for warns in (False, True):
+        with module._equal_kernels(torch.device("cuda")):
+            assert torch.are_deterministic_algorithms_enabled()
+            assert torch.is_deterministic_algorithms_warn_only_enabled() == warns
+            assert not torch.utils.deterministic.fill_uninitialized_memory
+        assert not torch.are_deterministic_algorithms_enabled()
+        assert torch.utils.deterministic.fill_uninitialized_memory
+        give_way(RuntimeError("no deterministic implementation"))
+    with module._equal_kernels(torch.device("cpu")):
+        assert not torch.are_deterministic_algorithms_enabled()

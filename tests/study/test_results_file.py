@@ -7,7 +7,7 @@ import pytest
 
 from paravox.modeling.errors import ConfigError
 from paravox.study.grid import Trial
-from paravox.study.results_file import ResultsFile
+from paravox.study.results_file import COLUMNS, KEY, ResultsFile
 
 DESCRIPTION = {"mode": "head", "shots": [2], "seed": 0}
 
@@ -109,3 +109,20 @@ def test_failed_trials_are_replaced_by_imported_ones(results):
     table = other.table()
     assert table["macro_f1"].tolist() == [0.4, 0.6] and table["status"].tolist() == ["finished"] * 2
     assert table["speaker"].tolist() == ["0001"] * 2  # not the number 1
+
+
+def test_a_file_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_path):
+    old = [name for name in COLUMNS if name != "device"]
+    with sqlite3.connect(tmp_path / "results.sqlite") as connection:
+        columns = ", ".join(f"{name} {COLUMNS[name]}" for name in old)
+        connection.execute(f"CREATE TABLE trials ({columns}, PRIMARY KEY ({', '.join(KEY)}))")
+        connection.execute(
+            "INSERT INTO trials (checkpoint, speaker, emotion, k, repetition, status, message) "
+            "VALUES ('none', '0001', 'sad', 2, 0, 'failed', 'why')"
+        )
+    results = ResultsFile(tmp_path / "results.sqlite", {})
+    key = {"checkpoint": "none", "speaker": "0001", "emotion": "sad", "k": 2}
+    results.add([key | {"repetition": 1, "status": "failed", "message": "else", "device": "cuda bfloat16"}])
+    table = results.table()
+    assert table["message"].tolist() == ["why", "else"] and table["device"].tolist()[1] == "cuda bfloat16"
+    assert table["device"].isna().tolist() == [True, False]

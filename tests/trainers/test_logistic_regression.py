@@ -52,3 +52,10 @@ def test_equal_samples_of_both_kinds_get_a_boundary_of_zero():
     weights, biases = fit_heads(features, np.array([[True, True, False, False]]))
     np.testing.assert_allclose(weights, 0, atol=1e-12)
     np.testing.assert_allclose(biases, 0, atol=1e-12)
+
+
+def test_a_device_without_float64_leaves_the_problems_to_the_cpu(problems):
+    expected = fit_heads(*problems)
+    for ours, theirs in zip(fit_heads(*problems, device="mps"), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == np.float64
