@@ -3,8 +3,8 @@
     python benchmarks/gpu.py --clips FOLDER
     python benchmarks/gpu.py --clips FOLDER --device cpu --tiny --output /tmp/results_gpu.json
 
-Each section runs in a process of its own, one after the other, and its row is written as soon as it is there. Nothing
-is downloaded: FOLDER needs 300 clips, which are repeated, and without --encoder the weights are random. Neither changes
+Each section runs in a process of its own, one after the other, and its figures are written as they come. Nothing is
+downloaded: FOLDER needs 300 clips, which are repeated, and without --encoder the weights are random. Neither changes
 how long something takes.
 """
 
@@ -20,12 +20,13 @@ from gpu_material import Material
 from timing import record
 
 RESULTS = Path(__file__).with_name("results_gpu.json")
-# By name: the module with a function `measure`, and the most seconds that it may take.
+# By name: the module with a function `measure`, which yields what it has found so far, and the most seconds that it may
+# take.
 SECTIONS = {
-    "prediction": ("gpu_prediction", 100),
-    "training_step": ("gpu_training_step", 150),
-    "training_run": ("gpu_training_run", 100),
-    "trials": ("gpu_trials", 200),
+    "prediction": ("gpu_prediction", 70),
+    "training_step": ("gpu_training_step", 80),
+    "training_run": ("gpu_training_run", 130),
+    "trials": ("gpu_trials", 180),
     "agreement": ("gpu_agreement", 100),
 }
 
@@ -72,8 +73,9 @@ def parse_arguments() -> argparse.Namespace:
 def run_section(arguments: argparse.Namespace) -> None:
     """Measures one section in this process."""
     material = Material.of(arguments.folder, arguments.clips, arguments.encoder, arguments.tiny)
-    values = importlib.import_module(SECTIONS[arguments.section][0]).measure(material, arguments.device)
-    record(arguments.section, values | material.description(), arguments.output, arguments.device)
+    measure = importlib.import_module(SECTIONS[arguments.section][0]).measure
+    for values in measure(material, arguments.device):  # each time more of them
+        record(arguments.section, values | material.description(), arguments.output, arguments.device)
 
 
 if __name__ == "__main__":

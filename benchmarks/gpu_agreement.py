@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,15 @@ from paravox.recipes.burst2vec import predict
 EPOCHS = 2
 
 
-def measure(material: Material, device: str) -> dict[str, Any]:
+def measure(material: Material, device: str) -> Iterator[dict[str, Any]]:
     """The largest differences of predictions and of weights."""
     count = 8 if material.tiny else 256
     reference = _predictions(material, "cpu", "float32", count)
     dtypes = ["float32", "bfloat16"] + (["float16"] if torch.device(device).type == "cuda" else [])
-    found: dict[str, Any] = {
-        f"predictions_{dtype}": _differences(_predictions(material, device, dtype, count), reference)
-        for dtype in dtypes
-    }
+    found: dict[str, Any] = {"clips": count, "unit": "largest absolute difference"}
+    for dtype in dtypes:
+        found[f"predictions_{dtype}"] = _differences(_predictions(material, device, dtype, count), reference)
+    yield found
     first, second, stopped = (material.folder / f"run_{name}" for name in ("first", "second", "stopped"))
     _train(material, device, first)
     _train(material, device, second)
@@ -35,7 +36,7 @@ def measure(material: Material, device: str) -> dict[str, Any]:
     shutil.rmtree(checkpoints[-1])
     _train(material, device, stopped, "--resume_from_checkpoint", "last")
     found["weights_of_a_resumed_run"] = _weight_difference(first, stopped)
-    return found | {"clips": count, "unit": "largest absolute difference"}
+    yield found
 
 
 def _predictions(material: Material, device: str, dtype: str, count: int) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ class Material:
     def description(self) -> dict[str, Any]:
         """What the results say of the material."""
         weights = "random, of the size of Whisper base" if self.encoder is None else Path(self.encoder).name
-        return {"clips": len(self.clips), "encoder": "tiny, for a trial run" if self.tiny else weights}
+        return {"given_clips": len(self.clips), "given_encoder": "tiny, for a trial run" if self.tiny else weights}
 
     def repeated(self, count: int) -> list[Path]:
         """So many clips: the given ones, again and again."""
