@@ -7,7 +7,7 @@ commercial products. It is imported when functionals are first computed.
 import warnings
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from transformers import BatchFeature
@@ -15,6 +15,13 @@ from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from .audio import load_clip
 from .errors import AudioError, ConfigError, needs_extra
+
+if TYPE_CHECKING:
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .audio_containers import check_length  # noqa: F401
+    from .audio_content import open_content  # noqa: F401
+    from .audio_decoding import read_parts  # noqa: F401
+    from .audio_mpeg import count_frames  # noqa: F401
 
 
 class ComParEFeatureExtractor(FeatureExtractionMixin):

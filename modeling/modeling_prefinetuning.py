@@ -25,7 +25,12 @@ from .tasks import parse_tasks
 if TYPE_CHECKING:
     # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
     from .audio import load_audio  # noqa: F401
+    from .audio_containers import check_length  # noqa: F401
+    from .audio_content import open_content  # noqa: F401
+    from .audio_decoding import read_parts  # noqa: F401
+    from .audio_mpeg import count_frames  # noqa: F401
     from .configuration_saved_model import SavedModelConfig  # noqa: F401
+    from .downloads import downloaded  # noqa: F401
     from .encoder_loading import load_encoder_config  # noqa: F401
     from .opening import open_checkpoint  # noqa: F401
     from .pipeline_vocal_burst import VocalBurstAnalysisPipeline  # noqa: F401

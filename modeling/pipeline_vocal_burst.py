@@ -1,11 +1,9 @@
 """`pipeline("vocal-burst-analysis")`: from recordings to named intensities, years and probabilities."""
 
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import GeneratorType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,13 +11,20 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
-from .audio import load_audio
+from .audio import as_array, load_clip
+from .downloads import downloaded, is_url
 from .errors import AudioError, ConfigError
 from .tasks import parse_tasks
 
+if TYPE_CHECKING:
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .audio_containers import check_length  # noqa: F401
+    from .audio_content import open_content  # noqa: F401
+    from .audio_decoding import read_parts  # noqa: F401
+    from .audio_mpeg import count_frames  # noqa: F401
+
 # The windows of this many batches are collected and sorted by their length.
 SORTED_BATCHES = 16
-DOWNLOAD_SECONDS = 60
 
 
 class Window(NamedTuple):
@@ -139,16 +144,15 @@ class VocalBurstAnalysisPipeline(Pipeline):
     ) -> list[Window]:
         """Decodes a recording and cuts it into windows, as `__call__` describes."""
         rate = self.feature_extractor.sampling_rate
-        samples = load_audio(_as_source(inputs, rate), rate)
+        if window_seconds is None and stride_seconds is not None:
+            raise ConfigError("stride_seconds is given without window_seconds: give both")
+        longest = self.feature_extractor.max_seconds if window_seconds is None else None
+        if is_url(inputs):
+            with downloaded(inputs) as (file, address):
+                samples = _load({"bytes": file, "path": address}, rate, longest)
+        else:
+            samples = _load(inputs, rate, longest)
         if window_seconds is None:
-            if stride_seconds is not None:
-                raise ConfigError("stride_seconds is given without window_seconds: give both")
-            longest = self.feature_extractor.max_seconds
-            if longest is not None and len(samples) > longest * rate:
-                raise AudioError(
-                    f"a recording of {len(samples) / rate:.1f} s is longer than the {longest:g} s that this model "
-                    "takes at once: give window_seconds"
-                )
             return [Window(0.0, samples)]
         length = max(1, round(window_seconds * rate))
         stride = max(1, round((stride_seconds or window_seconds) * rate))
@@ -230,28 +234,22 @@ def _unchanged(windows: list[Window]) -> list[Window]:
     return windows
 
 
-def _as_source(inputs: Any, rate: int) -> Any:
+def _load(inputs: Any, rate: int, longest: float | None) -> np.ndarray:
+    """The samples of a recording in any form but an address, `(samples,)`, float32."""
+    return load_clip(_as_source(inputs), rate, rate, max_seconds=longest, advice="give window_seconds")
+
+
+def _as_source(inputs: Any) -> Any:
     """An input of the pipeline as [`AudioSource`]."""
     if hasattr(inputs, "get_all_samples"):  # torchcodec's AudioDecoder, whose samples are (channels, samples)
-        decoded = inputs.get_all_samples()
-        inputs = {"array": decoded.data.T, "sampling_rate": decoded.sample_rate}
-    if isinstance(inputs, str) and inputs.startswith(("http://", "https://")):
-        return _download(inputs)
+        try:
+            decoded = inputs.get_all_samples()
+        except RuntimeError as error:
+            raise AudioError(f"a recording cannot be decoded by torchcodec ({error}): copy it again") from None
+        return {"array": decoded.data.T, "sampling_rate": decoded.sample_rate}
     if isinstance(inputs, dict) and "raw" in inputs:
-        inputs = {"array": inputs["raw"], "sampling_rate": inputs.get("sampling_rate")}
-    if isinstance(inputs, dict) and isinstance(inputs.get("array"), torch.Tensor):
-        return inputs | {"array": inputs["array"].detach().cpu().numpy()}
-    if isinstance(inputs, torch.Tensor):
-        inputs = inputs.detach().cpu().numpy()
-    return (inputs, rate) if isinstance(inputs, np.ndarray) else inputs
-
-
-def _download(url: str) -> bytes:
-    try:
-        with urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as response:
-            return response.read()
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise AudioError(f"{url} cannot be downloaded ({error}), expected an audio file: check the address") from None
+        return {"array": inputs["raw"], "sampling_rate": inputs.get("sampling_rate")}
+    return as_array(inputs) if isinstance(inputs, torch.Tensor) else inputs
 
 
 def _select(values: Any, position: int) -> Any:

@@ -72,9 +72,11 @@ def test_a_clip_is_decoded_once(tmp_path, monkeypatch):
     for number, path in enumerate(paths):
         soundfile.write(path, noise(0.2, number), 22_050)
     opened, resampled = [], []
-    open_path, resample = audio._open_path, audio.soxr.resample
-    monkeypatch.setattr(audio, "_open_path", lambda path: opened.append(path) or open_path(path))
-    monkeypatch.setattr(audio.soxr, "resample", lambda *given: resampled.append(given) or resample(*given))
+    open_content, resample = audio.open_content, audio.soxr.ResampleStream
+    monkeypatch.setattr(audio, "open_content", lambda path, name: opened.append(path) or open_content(path, name))
+    monkeypatch.setattr(
+        audio.soxr, "ResampleStream", lambda *given, **more: resampled.append(given) or resample(*given, **more)
+    )
     join(waveform(), log_mel(), log_mel())(paths)
     assert opened == paths and len(resampled) == 3
 
@@ -110,7 +112,7 @@ def test_the_smallest_limit_and_the_largest_minimum_hold(tmp_path):
     assert join(waveform(), log_mel(max_seconds=3.0), log_mel(max_seconds=2.0)).max_seconds == 2.0
     assert join(waveform(), log_mel()).max_seconds == 30.0 and join(waveform(), waveform()).max_seconds is None
     soundfile.write(tmp_path / "long.wav", noise(4.5), RATE)
-    with pytest.raises(AudioError, match=r"long\.wav' lasts 4.5 s, longer than max_seconds of 4: cut it"):
+    with pytest.raises(AudioError, match=r"long\.wav lasts 4.5 s, longer than max_seconds of 4: cut it"):
         extractor([tmp_path / "long.wav"])
 
 
