@@ -3,9 +3,16 @@
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+CHECKSUM_BYTES = 4
+_BLOCK = 2**20
 
 
 @contextmanager
@@ -39,3 +46,50 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file completely or not at all, so that its existence can mean that something is finished."""
     with written_aside(path) as part:
         part.write_text(text)
+
+
+def save_array(file: BinaryIO, array: np.ndarray) -> None:
+    """Writes an array as NumPy does, and behind it a checksum of its samples and shape, which NumPy does not read.
+
+    It is a CRC-32, which finds every damage of up to 32 bits in a row and takes 1 ms per megabyte on a slow core.
+
+    Args:
+        file (`BinaryIO`): opened for writing.
+        array (`np.ndarray`): of numbers.
+    """
+    np.save(file, array)
+    file.write(_array_checksum(array))
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Reads what [`save_array`] has written.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is damaged, or has no checksum.
+    """
+    try:
+        with open(path, "rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            found = file.read()
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged header can be anything to NumPy
+        raise ValueError(str(error) or type(error).__name__) from None
+    if found != _array_checksum(array):
+        raise ValueError("its checksum does not fit")
+    return array
+
+
+def file_checksum(path: Path) -> int:
+    """The CRC-32 of a file, as `zlib.crc32` gives it for all its bytes."""
+    checksum = 0
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _array_checksum(array: np.ndarray) -> bytes:
+    shape = zlib.crc32(f"{array.shape} {array.dtype}".encode())
+    return zlib.crc32(np.ascontiguousarray(array), shape).to_bytes(CHECKSUM_BYTES, "little")

@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import logging
 import math
+import shutil
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,14 +22,16 @@ from paravox.modeling.pooling import masked_mean
 from .clip_pass import PassSettings, pass_over_clips
 from .clip_sources import Recordings
 from .data_collator import MultiTaskCollator
-from .files import written_aside
+from .files import file_checksum, written_aside
 from .multi_task_dataset import MultiTaskDataset
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+logger = logging.getLogger(__name__)
+
 # This is part of every folder's name, so that a newer version does not read the files of an older one.
-FORMAT = "float32-2"
+FORMAT = "float32-3"
 # All supported encoders give about this many.
 FRAMES_PER_SECOND = 50
 _STATES, _INDEX = "states.bin", "index.npz"
@@ -77,6 +83,28 @@ class LowerStates:
         """Opens the states that [`write_states`] left in a folder. `seconds` is as above."""
         with np.load(folder / _INDEX) as index:
             return cls([folder / _STATES], index["places"], index["pooled"], int(index["layers"]), seconds)
+
+    @classmethod
+    def open_whole(cls, folder: Path, seconds: np.ndarray | None = None) -> "Self | None":
+        """Opens states if they are there and undamaged; damaged ones are removed. Arguments are as for `open`.
+
+        Raises:
+            ConfigError: if damaged states cannot be removed.
+        """
+        if not folder.is_dir():
+            return None
+        try:
+            with np.load(folder / _INDEX) as index:  # which has checksums of its own
+                is_whole = int(index["checksum"]) == file_checksum(folder / _STATES)
+            if is_whole:
+                return cls.open(folder, seconds)
+        except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+            pass
+        logger.warning("stored states %s are damaged and are made again", folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            raise ConfigError(f"stored states {folder} are damaged and cannot be removed: delete this folder")
+        return None
 
     @classmethod
     def join(cls, parts: list["LowerStates"]) -> "Self":
@@ -186,11 +214,13 @@ def encode_lower_layers(
     rows, positions = recordings.distinct()
     shared = recordings.with_shared_crops().select(rows)
     folder = states_folder(Path(cache_dir), _states_identity(model, shared, lower, feature_extractor, settings.dtype))
-    if not folder.is_dir():
+    states = LowerStates.open_whole(folder, shared.seconds)
+    if states is None:
         check_room(Path(cache_dir), shared.seconds.sum(), model.encoder.hidden_size, max_gigabytes)
         clips = _encode_clips(model, dataset.with_source(shared), lower, feature_extractor, settings)
         write_states(folder, clips, len(shared), lower)
-    return dataset.with_source(LowerStates.open(folder, shared.seconds).select(positions))
+        states = LowerStates.open(folder, shared.seconds)
+    return dataset.with_source(states.select(positions))
 
 
 def _states_identity(
@@ -255,14 +285,16 @@ def write_states(folder: Path, clips: Iterable[EncodedClip], count: int, layers:
         part.mkdir()
         places = np.zeros((count, 3), np.int64)
         pooled: list[np.ndarray] = [np.empty(0)] * count
-        written = 0
+        written = checksum = 0
         with open(part / _STATES, "wb") as file:
             for clip in clips:
-                np.ascontiguousarray(clip.states, np.float32).tofile(file)
+                states = np.ascontiguousarray(clip.states, np.float32)
+                states.tofile(file)
+                checksum = zlib.crc32(states, checksum)
                 places[clip.row] = 0, written, len(clip.states)
                 pooled[clip.row] = clip.pooled
                 written += len(clip.states)
-        np.savez(part / _INDEX, places=places, pooled=np.stack(pooled), layers=layers)
+        np.savez(part / _INDEX, places=places, pooled=np.stack(pooled), layers=layers, checksum=checksum)
 
 
 def check_room(cache_dir: Path, seconds: float, hidden_size: int, max_gigabytes: float) -> None:

@@ -10,13 +10,15 @@ import numpy as np
 
 from paravox.modeling.audio import AudioSource, load_audio
 from paravox.modeling.errors import ConfigError
-from paravox.trainers.files import written_aside
+from paravox.trainers.files import CHECKSUM_BYTES, load_array, save_array, written_aside
 
 logger = logging.getLogger(__name__)
 
 # Part of every key, so that no version reads what another one has written in a different format.
-FORMAT = "float32-mono-1"
-_HEADER_BYTES = 128  # of a .npy file
+FORMAT = "float32-mono-2"
+_OTHER_BYTES = 128 + CHECKSUM_BYTES  # of an entry: the header of a .npy file, and the checksum
+# A larger file is no clip. It is decoded block by block each time, because its content would have to be in memory.
+_MOST_BYTES = 2**26
 # A process measures the folder again when it has written this share of the bound since it last did.
 _COUNT_AFTER = 0.01
 
@@ -26,7 +28,8 @@ class AudioCache:
 
     The name of an entry is a digest of the file's content and the audio settings. So an entry is never out of date, and
     files with the same content share one. Entries are written aside and renamed, so that several processes can use a
-    folder at once, and copies of the cache can go to the workers of a `DataLoader`.
+    folder at once, and copies of the cache can go to the workers of a `DataLoader`. Each entry carries a checksum, and
+    a damaged one is made again.
 
     A run goes on when the folder or the disk is full: from then on, the process logs one warning and decodes each time
     what is not in the cache. Nothing is ever removed; delete the folder to start again. One hour of audio at 16 kHz
@@ -63,9 +66,8 @@ class AudioCache:
         """Reads one clip at the sampling rate of the cache.
 
         Args:
-            source ([`AudioSource`]): a path, bytes, or a `dict` with `bytes` and `path`. Arrays and file objects are
-            read
-                too, but not kept.
+            source ([`AudioSource`]): a path, bytes, or a `dict` with `bytes` and `path`. Arrays, file objects and files
+                of more than 64 MB are read too, but not kept.
 
         Returns:
             `np.ndarray` of shape `(samples,)`: mono float32, as [`load_audio`] returns it.
@@ -98,13 +100,13 @@ class AudioCache:
     def _keep(self, entry: Path, samples: np.ndarray) -> None:
         if self._stopped:
             return
-        size = samples.nbytes + _HEADER_BYTES
+        size = samples.nbytes + _OTHER_BYTES
         if not self._has_room(size):
             self._stop(f"is full at {self.max_gigabytes:g} GB")
             return
         try:
             with written_aside(entry) as part, open(part, "xb") as file:
-                np.save(file, samples)
+                save_array(file, samples)
             self._written += size
         except OSError as error:
             self._stop(f"cannot be written ({error})")
@@ -129,20 +131,21 @@ def _content_and_path(source: AudioSource) -> tuple[bytes | None, str | os.PathL
         content, path = None, source
     if content is None and path is not None:
         with suppress(OSError, ValueError):
-            content = Path(path).read_bytes()
+            # Neither a pipe nor a device, which might never end.
+            if Path(path).is_file() and Path(path).stat().st_size <= _MOST_BYTES:
+                content = Path(path).read_bytes()
     return (content if isinstance(content, (bytes, bytearray)) else None), path
 
 
 def _read(entry: Path) -> np.ndarray | None:
     """Reads the samples of an entry, or returns None if it is missing or damaged."""
     try:
-        with open(entry, "rb") as file:
-            samples = np.lib.format.read_array(file, allow_pickle=False)
+        samples = load_array(entry)
         if samples.dtype != np.float32 or samples.ndim != 1:
             raise ValueError(f"it holds {samples.dtype} of shape {samples.shape}")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         logger.warning("entry %s of the audio cache is damaged (%s) and is replaced", entry, error)
         return None
     return samples

@@ -1,6 +1,7 @@
 """Every hidden layer of every clip under one checkpoint after another, averaged over time and kept on disk."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +16,10 @@ from paravox.study.clips import STUDY_PASS, ClipsWithoutLabels, StudyClips
 from paravox.trainers.clip_pass import PassSettings, Step, in_row_order, pass_over_clips
 from paravox.trainers.clip_sources import ClipSource
 from paravox.trainers.data_collator import MultiTaskCollator
-from paravox.trainers.files import written_aside
+from paravox.trainers.files import load_array, save_array, written_aside
 from paravox.trainers.lower_states import EncodedClip, LowerStates, states_folder, states_gigabytes, write_states
+
+logger = logging.getLogger(__name__)
 
 
 class LayerStates:
@@ -69,14 +72,15 @@ class LayerStates:
             states_folder(self.folder, self._identity(self.clips.select(rows), weights)).with_suffix(".npy")
             for rows in self.groups
         ]
-        missing = [(rows, path) for rows, path in zip(self.groups, paths, strict=True) if not path.is_file()]
-        if missing:
+        kept = [_whole_states(path) for path in paths]
+        if any(states is None for states in kept):
             shared = self._shared_layers(encoder)
-            for rows, path in missing:
-                states = self._encode_group(encoder, self.clips.select(rows), shared, weights, title)
-                with written_aside(path) as part:
-                    np.save(part, states)
-        return self._in_row_order([np.load(path) for path in paths])
+            for number, (rows, path) in enumerate(zip(self.groups, paths, strict=True)):
+                if kept[number] is None:
+                    kept[number] = self._encode_group(encoder, self.clips.select(rows), shared, weights, title)
+                    with written_aside(path) as part, open(part, "xb") as file:
+                        save_array(file, kept[number])
+        return self._in_row_order(kept)
 
     def encode(self, encoder: SpeechEncoder, title: str) -> np.ndarray:
         """Runs an encoder over all clips, whatever states of it the folder holds. Arguments and result are as above."""
@@ -104,8 +108,9 @@ class LayerStates:
         if shared == 0:
             return in_row_order(self._run(encoder, clips, _all_layers, title), len(clips))["pooled"]
         folder = states_folder(self.folder, self._identity(clips, weights, shared))
-        if folder.is_dir():
-            return self._encode_upper(encoder, LowerStates.open(folder, clips.seconds), title)
+        lower = LowerStates.open_whole(folder, clips.seconds)
+        if lower is not None:
+            return self._encode_upper(encoder, lower, title)
         return self._encode_and_keep_lower(encoder, clips, shared, folder, title)
 
     def _encode_and_keep_lower(
@@ -164,6 +169,17 @@ def weight_digests(encoder: SpeechEncoder) -> list[WeightDigest]:
         )
         for name, value in sorted(encoder.state_dict().items())
     ]
+
+
+def _whole_states(path: Path) -> np.ndarray | None:
+    """The states of a file, or None if there is no such file or it is damaged, which a warning then says."""
+    try:
+        return load_array(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        logger.warning("states %s are damaged (%s) and are made again", path, error)
+        return None
 
 
 def equal_lower_layers(encoder: SpeechEncoder, other: SpeechEncoder) -> int:

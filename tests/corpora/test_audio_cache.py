@@ -18,7 +18,7 @@ from paravox.corpora.audio_cache import AudioCache
 from paravox.modeling.audio import load_audio
 from paravox.modeling.errors import AudioError, ConfigError
 
-SECOND = 16_000 * 4 + 128  # bytes of an entry that holds one second at 16 kHz
+SECOND = 16_000 * 4 + 128 + 4  # bytes of an entry that holds one second at 16 kHz
 
 
 def write_clip(path, seed=0, rate=48_000, seconds=1.0):
@@ -124,7 +124,20 @@ def test_bad_clips_are_refused_by_name_and_not_kept(tmp_path):
     assert not files(tmp_path / "cache")
 
 
-@pytest.mark.parametrize("damage", ["empty", "half", "not an array", "zeros", "another type", "pickle"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "empty",
+        "half",
+        "not an array",
+        "zeros",
+        "another type",
+        "pickle",
+        "no checksum",
+        "a bit of the samples",
+        "a bit of the header",
+    ],
+)
 def test_a_damaged_entry_is_made_anew(tmp_path, damage, decoded, caplog):
     clip = write_clip(tmp_path / "clip.flac")
     cache = AudioCache(tmp_path / "cache")
@@ -133,6 +146,12 @@ def test_a_damaged_entry_is_made_anew(tmp_path, damage, decoded, caplog):
     whole = entry.read_bytes()
     if damage == "another type":
         np.save(entry, expected.astype(np.float64))
+    elif damage == "no checksum":
+        np.save(entry, expected)
+    elif damage.startswith("a bit"):
+        flipped = bytearray(whole)
+        flipped[whole.index(b"16000") + 4 if damage.endswith("header") else 5_000] ^= 1  # 16001 samples, or another one
+        entry.write_bytes(flipped)
     elif damage == "pickle":
         np.save(entry, np.array([{"not": "audio"}]), allow_pickle=True)
     else:
@@ -144,6 +163,22 @@ def test_a_damaged_entry_is_made_anew(tmp_path, damage, decoded, caplog):
     assert entry.read_bytes() == whole and files(tmp_path / "cache") == [entry]
     cache.load(clip)
     assert len(decoded) == 2
+
+
+def test_what_never_ends_is_not_read_by_the_cache(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    for path in ("/dev/zero", tmp_path / "pipe.wav"):
+        with pytest.raises(AudioError, match="is a (device|pipe), expected an audio file"):
+            AudioCache(tmp_path / "cache").load(path)
+
+
+def test_a_large_file_is_read_without_being_kept(tmp_path, monkeypatch, decoded):
+    clip = write_clip(tmp_path / "clip.flac")
+    monkeypatch.setattr(audio_cache, "_MOST_BYTES", clip.stat().st_size - 1)
+    cache = AudioCache(tmp_path / "cache")
+    for _ in range(2):
+        np.testing.assert_array_equal(cache.load(clip), load_audio(clip))
+    assert decoded == [clip, clip] and not files(tmp_path / "cache")
 
 
 def test_the_bound_is_kept(tmp_path, decoded, caplog):

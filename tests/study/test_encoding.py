@@ -116,6 +116,18 @@ def test_the_states_of_a_group_are_kept_as_soon_as_they_are_there(models, paths,
     assert encoded == [3] * 9
 
 
+def test_damaged_states_are_made_again(models, paths, extractor, tmp_path, runs, caplog):
+    states = LayerStates(StudyClips(paths, extractor), tmp_path / "states")
+    made = states.states_of(models[0], "encoding")
+    (path,) = (tmp_path / "states").iterdir()
+    whole = path.read_bytes()
+    for damaged in (whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:], whole[:200], b""):
+        path.write_bytes(damaged)
+        np.testing.assert_array_equal(states.states_of(models[0], "encoding"), made)
+        assert path.read_bytes() == whole
+    assert len(runs) == len(caplog.messages) + 1 == 4 and f"states {path} are damaged" in caplog.text
+
+
 def test_lower_states_of_other_lower_layers_are_other_states(models, paths, extractor, tmp_path, runs):
     """Two groups of checkpoints in one folder, whose lower layers differ."""
     torch.manual_seed(4)

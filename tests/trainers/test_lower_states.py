@@ -98,6 +98,42 @@ def test_the_states_of_the_first_of_two_runs_stay(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.parametrize("damage", ["a bit of the states", "cut", "no index", "no checksum"])
+def test_damaged_states_are_removed_with_a_word(tmp_path, damage, caplog):
+    clips, folder = make_clips([5, 1, 7]), tmp_path / "a"
+    assert LowerStates.open_whole(folder) is None and not caplog.messages
+    write_states(folder, clips, count=3, layers=1)
+    check(LowerStates.open_whole(folder), clips)
+    states, index = folder / "states.bin", folder / "index.npz"
+    content = bytearray(states.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "no checksum":
+        with np.load(index) as arrays:
+            np.savez(index, **{name: arrays[name] for name in ("places", "pooled", "layers")})
+    elif damage == "no index":
+        index.unlink()
+    else:
+        states.write_bytes(content[:20] if damage == "cut" else content)
+    assert LowerStates.open_whole(folder) is None and not folder.exists()
+    assert caplog.messages == [f"stored states {folder} are damaged and are made again"]
+
+
+def test_no_damaged_byte_of_the_index_gives_other_states(tmp_path):
+    clips, folder = make_clips([2, 1]), tmp_path / "a"
+    write_states(folder, clips, count=2, layers=1)
+    whole, states = (folder / "index.npz").read_bytes(), (folder / "states.bin").read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 11):
+        folder.mkdir(exist_ok=True)
+        (folder / "states.bin").write_bytes(states)
+        (folder / "index.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        opened = LowerStates.open_whole(folder)
+        refused += opened is None
+        if opened is not None:  # a date, for example
+            check(opened, clips)
+    assert refused > len(whole) / 11 / 2
+
+
 def test_the_room_they_take_is_bounded():
     check_room("cache", seconds=3600, hidden_size=512, max_gigabytes=0.37)
     with pytest.raises(
