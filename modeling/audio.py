@@ -139,9 +139,11 @@ def duration_seconds(source: AudioSource) -> float:
                 seconds += part.frames / rate
                 continue
             Limit().check(name, seconds + (part.stated_seconds or 0.0))
+            frames = 0
             for block in part.blocks:
-                seconds += len(block) / rate
-                Limit().check(name, seconds, at_least=True)
+                frames += len(block)
+                Limit().check(name, seconds + frames / rate, at_least=True)
+            seconds += frames / rate
     return seconds
 
 

@@ -15,7 +15,8 @@ _STREAMED_BYTES = 0x7F000000
 _TAG_BYTES = 256
 _W64_HEADER = 40
 # Where one of these stands in the place of a chunk, another recording begins.
-_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff", b"riff")
+_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff", b"riff", b"fLaC", b"OggS", b"NIST", b".snd", b"dns.")
+_CONTAINERS += (b"2BIT", b" paf", b"fap ", b"PVF1", b"Crea", b"ALaw")
 _FLAC_START = b"fLaC\0\0\0\x22"
 
 
@@ -55,7 +56,9 @@ def check_length(content: Content, samples: Samples | None, decoded_bytes: int) 
     behind = content.size - (end if samples.behind is None else samples.behind)
     if behind >= _TAG_BYTES and not _is_tag(content.at(content.size - behind, 2**16)):
         raise _more_than_stated(content, f"{behind:,} bytes lie behind them")
-    if decoded_bytes and abs(decoded_bytes - samples.size) >= _TAG_BYTES:
+    # In some formats libsndfile takes a tag behind the samples for samples.
+    excess = decoded_bytes - samples.size
+    if decoded_bytes and not -_TAG_BYTES < excess < _TAG_BYTES + max(behind, 0):
         raise _more_than_stated(content, f"its samples take {decoded_bytes:,} bytes")
 
 
@@ -215,6 +218,8 @@ def ogg_links(content: Content) -> list[tuple[int, int]]:
     # Bit 2 of the flags of a page marks the end of a recording.
     if not links or not ended or last > content.size:
         raise AudioError(f"{content.name} is truncated, it ends after byte {content.size:,}: copy it again")
+    if content.size - last >= _TAG_BYTES and not _is_tag(content.at(last, 2**16)):
+        raise _more_than_stated(content, f"{content.size - last:,} bytes lie behind it")
     starts = [start for start, _ in links]
     return list(zip(starts, [*starts[1:], content.size], strict=True))
 
@@ -223,7 +228,11 @@ def check_boxes(content: Content) -> None:
     """Raises [`AudioError`] for an MPEG-4 or WebM file whose outermost parts do not all lie within it."""
     head = content.at(0, 64)
     end = _end_of_webm(head) if head[:4] == b"\x1a\x45\xdf\xa3" else 0
+    if end and content.size - end >= _TAG_BYTES and not _is_tag(content.at(end, 2**16)):
+        raise _more_than_stated(content, f"{content.size - end:,} bytes lie behind it")
     while head[4:8].isalpha() and len(box := content.at(end, 16)) >= 8:  # MPEG-4
+        if end and box[4:8] == b"ftyp":
+            raise _more_than_stated(content, f"another recording begins at byte {end:,}")
         size = int.from_bytes(box[:4], "big")
         if size == 1:
             size = int.from_bytes(box[8:16], "big")

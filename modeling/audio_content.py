@@ -94,7 +94,8 @@ def open_content(source: Any, name: str) -> Iterator[Content]:
     try:
         with _opened(source, name) as file:
             content = Content(file, name, os.fstat(file.fileno()).st_size)
-            head = content.at(0, 64)
+            # A file of the system may fail to be read although it seems to be empty.
+            head = content.at(0, 64) or file.read(64)
             if not head:
                 raise AudioError(f"{name} is empty (0 bytes), expected an audio file: copy it again or leave it out")
             for start, (pointer, command) in _POINTERS.items():

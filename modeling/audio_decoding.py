@@ -31,7 +31,6 @@ _PYAV = {
     "amr": ("AMR", "amr"),
     "asf": ("Windows Media", "wma"),
     "caf": ("a streamed CAF", "caf"),
-    "wav": ("a streamed RF64", "wav"),
 }
 _STARTS = {
     b"\x1a\x45\xdf\xa3": "matroska",
@@ -85,6 +84,10 @@ class _SequentialSoundFile(soundfile.SoundFile):
     After each block, soundfile seeks to where the file already is, which is not exact for MP3 and slow for others.
     """
 
+    # Python drops an exception that is raised in a finaliser, such as the KeyboardInterrupt of a Ctrl-C that arrives
+    # there. So this one runs no Python code. `with` closes the file.
+    __del__ = object.__init__
+
     def seekable(self) -> bool:
         return False
 
@@ -115,10 +118,9 @@ def _container_of_pyav(content: Content) -> str | None:
     head = content.at(0, 16)
     if head[:3] == b"ID3":
         head = content.at(after_tags(content), 16)
-    if head[:4] in (b"caff", b"RF64"):
+    if head[:4] == b"caff":
         samples = stated_samples(content)
-        streamed = samples is not None and samples.size is None
-        return ("caf" if head[:4] == b"caff" else "wav") if streamed else None
+        return "caf" if samples is not None and samples.size is None else None
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return "mov"
     return next((container for start, container in _STARTS.items() if head.startswith(start)), None)
