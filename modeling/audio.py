@@ -207,7 +207,7 @@ def _checked_rate(rate: Any, name: str) -> int:
 
 def _encoded_and_name(source: Any) -> tuple[Any, str]:
     """An encoded recording as a path, bytes or a file object, or None for an array; and its name for messages."""
-    name = "a recording in bytes"
+    name = None
     if isinstance(source, dict):
         if "array" in source:
             return None, _ARRAY
@@ -215,13 +215,14 @@ def _encoded_and_name(source: Any) -> tuple[Any, str]:
         if source.get("bytes") is None:
             source = path
         else:
-            name, source = _shown(path) if path else name, source["bytes"]
+            name, source = _shown(path) if path else None, source["bytes"]
     if isinstance(source, (str, os.PathLike)):
         return source, _shown(source)
     if hasattr(source, "read"):
-        return source, f"file object {_shown(getattr(source, 'name', ''))}".strip()
+        own = getattr(source, "name", "")
+        return source, name or f"file object {_shown(own) if isinstance(own, (str, os.PathLike)) else ''}".strip()
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return source, name
+        return source, name or "a recording in bytes"
     return None, _ARRAY
 
 

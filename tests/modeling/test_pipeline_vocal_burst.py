@@ -20,6 +20,7 @@ from paravox import (
     EncoderForPreFinetuning,
     VocalBurstAnalysisPipeline,
 )
+from paravox.modeling import audio_decoding
 from paravox.modeling.errors import AudioError, ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 
@@ -108,6 +109,9 @@ def test_a_recording_may_come_as_anything(analyse, clip, server):
         "pair": (samples, RATE),
         "stereo": (np.stack([samples, samples], axis=1), RATE),
         "raw": {"raw": samples, "sampling_rate": RATE},
+        "tensor with a gradient": torch.tensor(samples, requires_grad=True),
+        "pair of a tensor": (torch.tensor(samples, requires_grad=True), RATE),
+        "URL in capitals": f"{server}/clip.wav".replace("http", "HTTP"),
         "array of datasets": {"array": torch.tensor(samples), "sampling_rate": RATE, "path": None},
         "undecoded": {"bytes": clip.read_bytes(), "path": "gone.wav"},
         "torchcodec": decoder,
@@ -115,6 +119,38 @@ def test_a_recording_may_come_as_anything(analyse, clip, server):
     expected = analyse(clip)
     for name, form in forms.items():
         assert analyse(form) == expected, name
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_tensor_in_any_precision_is_taken(analyse, dtype):
+    samples = torch.tensor(noise(0.5)).to(dtype)
+    expected = analyse(samples.float().numpy())
+    for form in (
+        samples,
+        {"raw": samples, "sampling_rate": RATE},
+        {"array": samples, "sampling_rate": RATE},
+        (samples, RATE),
+    ):
+        assert analyse(form) == expected
+    assert analyse([samples, samples.numpy() if dtype == torch.float64 else samples])[1] == expected
+
+
+def test_a_tensor_without_numbers_is_refused(analyse):
+    for tensor in (torch.empty(5, device="meta"), torch.eye(3).to_sparse(), torch.zeros(4, dtype=torch.complex64)):
+        with pytest.raises(AudioError, match="an array"):
+            analyse((tensor, RATE))
+
+
+def test_a_recording_that_is_too_long_is_refused_before_it_is_decoded(make_model, tmp_path, monkeypatch):
+    model = make_model("whisper")
+    analyse = pipeline(TASK, model=model, feature_extractor=Burst2VecFeatureExtractor.for_config(model.config.encoder))
+    soundfile.write(tmp_path / "long.wav", noise(31), RATE)
+    blocks = audio_decoding._blocks
+    monkeypatch.setattr(audio_decoding, "_blocks", lambda *given: (pytest.fail("decoded") for _ in "x"))
+    with pytest.raises(AudioError, match="long.wav lasts 31.0 s, longer than max_seconds of 30: give window_seconds"):
+        analyse(tmp_path / "long.wav")
+    monkeypatch.setattr(audio_decoding, "_blocks", blocks)
+    assert len(analyse(tmp_path / "long.wav", window_seconds=30)["windows"]) == 2
 
 
 def test_another_rate_is_resampled(analyse):
