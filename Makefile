@@ -11,7 +11,7 @@ WORKERS ?= 2
 PYTEST := HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests --numprocesses $(WORKERS) --dist worksteal
 CODE := benchmarks model_cards modeling paravox recipes tests trainers setup.py
 
-.PHONY: help setup demo test test-slow test-all test-versions test-floors quality types style release-check publish bench
+.PHONY: help setup demo test test-slow test-all test-versions test-floors robustness quality types style release-check publish bench
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -43,6 +43,9 @@ test-versions: setup  ## Open saved models in several versions of Transformers
 
 test-floors: setup  ## Run the tests with the oldest versions that setup.cfg allows; FLOORS_PYTHON= names a Python 3.10
 	$(BIN)/python benchmarks/floors.py $(if $(FLOORS_PYTHON),--python $(FLOORS_PYTHON))
+
+robustness: setup  ## Read 100,000 damaged recordings and other mutated input, and count what becomes of it
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/robustness.py
 
 quality: setup types  ## Check format, lint and types
 	$(BIN)/ruff format --check $(CODE)

@@ -16,11 +16,13 @@ them ends it. The outcomes are counted:
 import io
 import multiprocessing
 import resource
+import tempfile
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -92,12 +94,10 @@ def make_seeds() -> list[Seed]:
     files: dict[str, bytes] = {}
     for container in soundfile.available_formats():
         for coding in soundfile.available_subtypes(container):
-            file = io.BytesIO()
             try:
-                soundfile.write(file, tone(), RATE, format=container, subtype=coding)
+                files[f"{container} {coding}"] = _written_by_soundfile(container, coding)
             except Exception:  # soundfile lists more than it writes, and raises many kinds of errors
                 continue
-            files[f"{container} {coding}"] = file.getvalue()
     for name, (container, codec) in PYAV.items():
         try:
             files[name.upper()] = _written_by_pyav(container, codec)
@@ -110,6 +110,15 @@ def make_seeds() -> list[Seed]:
         except AudioError:  # a format that is refused as a whole, such as SDS
             continue
     return seeds
+
+
+def _written_by_soundfile(container: str, coding: str) -> bytes:
+    # By a path: libsndfile writes a second file beside an SD2, and where a nameless one is left in the current folder,
+    # it reads no MP3 by a descriptor any more.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "seed")
+        soundfile.write(path, tone(), RATE, format=container, subtype=coding)
+        return path.read_bytes()
 
 
 def _written_by_pyav(container: str, codec: str) -> bytes:
