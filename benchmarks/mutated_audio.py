@@ -49,8 +49,8 @@ PYAV = {
 }
 # In these, nothing states a length that the end of the file could be compared with.
 WITHOUT_LENGTH = ("PAF", "PVF", "IRCAM", "AAC", "AMR", "WMA", "MP3_WITHOUT_LENGTH", "RAW")
-# Frames of lossy formats begin and end somewhere within a recording.
-LOSSY_SLACK = 0.15  # seconds
+# Frames of lossy formats begin and end somewhere within a recording, and joined MP3 files keep the padding of each.
+LOSSY_SLACK = 0.15  # seconds per recording
 
 
 class Seed(NamedTuple):
@@ -236,7 +236,7 @@ def outcome(file: Seed, mutation: Mutation) -> str:
 
 def _compare(file: Seed, mutation: Mutation, samples: np.ndarray, stated: float) -> str:
     whole, length = len(file.samples) * mutation.times, len(samples)
-    slack = RATE * LOSSY_SLACK if file.name.split()[0] in ("MP3", "OGG", *map(str.upper, PYAV)) else 0
+    slack = RATE * LOSSY_SLACK * mutation.times if file.name.split()[0] in ("MP3", "OGG", *map(str.upper, PYAV)) else 0
     # A damaged MP3 may lack two frames of those that were counted.
     if abs(stated - length / RATE) > (1 / RATE if "MP3" not in file.name else 0.08):
         return f"silent loss: {length / RATE:g} s of {stated:g} s stated"

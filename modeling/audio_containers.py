@@ -15,7 +15,19 @@ _STREAMED_BYTES = 0x7F000000
 _TAG_BYTES = 256
 _W64_HEADER = 40
 # Where one of these stands in the place of a chunk, another recording begins.
-_CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"caff", b"riff", b"fLaC", b"OggS", b"NIST", b".snd", b"dns.")
+_CONTAINERS: tuple[bytes, ...] = (
+    b"RIFF",
+    b"RIFX",
+    b"RF64",
+    b"FORM",
+    b"caff",
+    b"riff",
+    b"fLaC",
+    b"OggS",
+    b"NIST",
+    b".snd",
+    b"dns.",
+)
 _CONTAINERS += (b"2BIT", b" paf", b"fap ", b"PVF1", b"Crea", b"ALaw")
 _FLAC_START = b"fLaC\0\0\0\x22"
 

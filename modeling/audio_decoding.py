@@ -150,13 +150,13 @@ def _soundfile_parts(content: Content) -> Iterator[Part]:
 
 def _mp3_parts(content: Content, opened: soundfile.SoundFile) -> Iterator[Part]:
     frames = count_frames(content)
-    missing = 0 if frames.stated is None else frames.stated - frames.count
+    missing = 0 if frames.stated is None else frames.stated - frames.whole
     # Some encoders also count the frame that holds the header.
     if missing > 1 or (missing == 1 and frames.cut):
         raise AudioError(
-            f"{content.name} is truncated, it ends after {frames.count:,} of {frames.stated:,} frames: copy it again"
+            f"{content.name} is truncated, it ends after {frames.whole:,} of {frames.stated:,} frames: copy it again"
         )
-    exact = frames.count * frames.samples
+    exact = frames.whole * frames.samples
     if frames.stated is not None and missing >= -1:
         yield Part(opened.samplerate, opened.frames, _blocks(opened, content, opened.frames, 2 * frames.samples))
     elif frames.stated is None and opened.frames >= exact:

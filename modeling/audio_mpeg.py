@@ -40,7 +40,7 @@ class MpegFrames(NamedTuple):
 
     Args:
         start (`int`): of the first frame that holds sound, in bytes from the start of the file.
-        count (`int`): how many whole frames hold sound.
+        whole (`int`): how many whole frames hold sound.
         samples (`int`): per frame and channel.
         rate (`int`): in hertz.
         stated (`int`, *optional*): how many frames hold sound according to the first one.
@@ -48,7 +48,7 @@ class MpegFrames(NamedTuple):
     """
 
     start: int
-    count: int
+    whole: int
     samples: int
     rate: int
     stated: int | None
@@ -99,7 +99,7 @@ def frame_with_length(content: Content, frames: MpegFrames) -> bytes:
     header[1] |= 1  # no checksum
     version, mono = 1 if header[1] & 8 else 2, header[3] >> 6 == 3
     side_info = {(1, False): 32, (1, True): 17, (2, False): 17, (2, True): 9}[version, mono]
-    content_of_frame = bytes(side_info) + b"Xing" + struct.pack(">II", 1, frames.count)
+    content_of_frame = bytes(side_info) + b"Xing" + struct.pack(">II", 1, frames.whole)
     for index in range(1, 15):
         header[2] = index << 4 | header[2] & 0x0D
         size = _parse(bytes(header)).size

@@ -92,4 +92,4 @@ def file_checksum(path: Path) -> int:
 
 def _array_checksum(array: np.ndarray) -> bytes:
     shape = zlib.crc32(f"{array.shape} {array.dtype}".encode())
-    return zlib.crc32(np.ascontiguousarray(array), shape).to_bytes(CHECKSUM_BYTES, "little")
+    return zlib.crc32(np.ascontiguousarray(array).data, shape).to_bytes(CHECKSUM_BYTES, "little")

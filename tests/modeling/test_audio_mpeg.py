@@ -56,7 +56,7 @@ def without_length():
 
 def test_an_mp3_without_its_length_is_decoded_to_its_end(without_length):
     expected = by_ffmpeg(without_length)
-    assert counted(without_length).count * FRAME == len(expected)
+    assert counted(without_length).whole * FRAME == len(expected)
     for source in (without_length, io.BytesIO(without_length)):
         samples = load_audio(source)
         # libmpg123 leaves out the 529 samples of the decoder's own delay where a first frame states the length.
@@ -72,7 +72,7 @@ def test_every_part_of_joined_mp3_files_is_decoded(xing, tagged):
     one, two = (mp3(sweep(1.0, start), write_xing=xing, **options) for start in (300, 900))
     found = load_audio(one + two)
     frames = [counted(part) for part in (one, two)]
-    assert len(found) / FRAME == pytest.approx(sum(part.count for part in frames), abs=2)
+    assert len(found) / FRAME == pytest.approx(sum(part.whole for part in frames), abs=2)
     # The second part is there, not only the length.
     alone = load_audio(two)
     ends = found[-8 * FRAME : -3 * FRAME], alone[-8 * FRAME :]
@@ -85,7 +85,7 @@ def test_a_length_that_lies_is_corrected_or_refused():
     whole = load_audio(content)
     place = content.index(b"Xing" if b"Xing" in content else b"Info") + 8
     stated = int.from_bytes(content[place : place + 4], "big")
-    assert counted(content).stated == stated == counted(content).count
+    assert counted(content).stated == stated == counted(content).whole
     fewer = content[:place] + (stated // 2).to_bytes(4, "big") + content[place + 4 :]
     assert len(load_audio(fewer)) >= len(whole)
     more = content[:place] + (2 * stated).to_bytes(4, "big") + content[place + 4 :]
@@ -98,17 +98,17 @@ def test_a_length_that_lies_is_corrected_or_refused():
 def test_frames_are_counted_at_every_rate_and_layout(layout, rate):
     content = mp3(np.random.default_rng(0).uniform(-0.3, 0.3, rate), rate, layout, 64_000, write_xing="0")
     frames = counted(content)
-    assert frames.count * frames.samples == len(by_ffmpeg(content)) and frames.rate == rate and not frames.cut
-    assert counted(content[:-1]).count == frames.count - 1 and counted(content[:-1]).cut
+    assert frames.whole * frames.samples == len(by_ffmpeg(content)) and frames.rate == rate and not frames.cut
+    assert counted(content[:-1]).whole == frames.whole - 1 and counted(content[:-1]).cut
     # Junk and tags before, between and behind.
-    assert counted(b"ID3\4\0\0\0\0\1\0" + bytes(128) + content + b"TAG" + bytes(125)).count == frames.count
+    assert counted(b"ID3\4\0\0\0\0\1\0" + bytes(128) + content + b"TAG" + bytes(125)).whole == frames.whole
     joined = content + bytes(500) + content
-    assert counted(joined).count == counted(content + bytes(70_000) + content).count == 2 * frames.count
+    assert counted(joined).whole == counted(content + bytes(70_000) + content).whole == 2 * frames.whole
     # libmpg123 gives up behind so much junk: refused, not cut.
     with pytest.raises(AudioError, match="damaged or truncated"):
         load_audio(content + bytes(70_000) + content)
     # A length that the first frame then states.
-    assert len(load_audio(joined)) == pytest.approx(2 * frames.count * frames.samples * RATE / rate, abs=3 * 1152)
+    assert len(load_audio(joined)) == pytest.approx(2 * frames.whole * frames.samples * RATE / rate, abs=3 * 1152)
 
 
 def test_another_rate_in_the_middle_is_refused():
