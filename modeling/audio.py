@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
+import soundfile
 import soxr
 
 from .audio_content import open_content
@@ -23,6 +24,12 @@ AudioSource = str | os.PathLike | bytes | BinaryIO | tuple[Any, int] | dict[str,
 Files can be WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF and all else that libsndfile reads. WebM, M4A, MP4, 3GP, AAC, AMR
 and Windows Media need the extra `av`. What a file is, its content tells, not its name.
 """
+
+# How the names of recordings end, in lower case: what libsndfile reads, and what phones and browsers record, which
+# needs the extra `av`. A headerless .raw has no rate, and a film is no recording.
+AUDIO_SUFFIXES = frozenset(f".{name.lower()}" for name in soundfile.available_formats()) - {".raw"}
+AUDIO_SUFFIXES |= {".aif", ".aifc", ".oga", ".opus", ".snd", ".sph", ".wave"}
+AUDIO_SUFFIXES |= {".3gp", ".aac", ".amr", ".m4a", ".mka", ".weba", ".webm", ".wma"}
 
 SAMPLING_RATES = (1_000, 768_000)  # hertz: a rate outside of this range comes from a broken header
 MOST_CHANNELS = 8

@@ -34,7 +34,7 @@ from paravox.corpora.table_1 import (
     warn_of_disagreement,
 )
 from paravox.evaluation.corpus_figures import plot_lengths, plot_scalar_by_class
-from paravox.evaluation.figure_style import save_figure
+from paravox.evaluation.figure_style import figure_may_fail, save_figure
 from paravox.modeling.errors import ConfigError
 from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task, parse_tasks
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     else:
         tasks = emotion_tasks(settings["corpus"])
     options = settings.get("corpus_options") or {}
-    corpus = load_corpus(settings["corpus"], settings["data_dir"], tasks, settings["audio"], **options)
+    corpus = load_corpus(settings["corpus"], settings["data_dir"], tasks, settings["audio"], to_train=False, **options)
     splits = {split: MultiTaskDataset(clips, tasks) for split, clips in corpus.items()}
     description = {split: describe_split(corpus[split], dataset) for split, dataset in splits.items()}
     speakers = {split: describe_speakers(corpus[split], dataset) for split, dataset in splits.items()}
@@ -127,16 +127,21 @@ def write_table_1(table: PaperTable, folder: Path) -> list[Path]:
 
 def write_figures(splits: dict[str, MultiTaskDataset], tasks: list[Task], folder: Path) -> list[Path]:
     """Writes the lengths, and each scalar by each task of classes for Train and Val together; returns the files."""
-    lengths = plot_lengths({split: dataset.seconds for split, dataset in splits.items()})
-    files = save_figure(lengths, folder / "lengths.png", (".png",))
-    seen = [splits[split] for split in ("train", "validation") if split in splits]
+    files = []
+    with figure_may_fail("the figure of the lengths"):
+        lengths = plot_lengths({split: dataset.seconds for split, dataset in splits.items()})
+        files += save_figure(lengths, folder / "lengths.png", (".png",))
+    # A corpus may be a test set alone.
+    seen = [splits[split] for split in ("train", "validation") if split in splits] or list(splits.values())
     for scalar in (task for task in tasks if task.kind == "scalar"):
         for classes in (task for task in tasks if task.kind == "classes"):
             values = np.concatenate([dataset.labels[scalar.name] for dataset in seen])
             positions = np.concatenate([dataset.labels[classes.name] for dataset in seen])
+            name = f"{scalar.name}_by_{classes.name}.png"
             if (fully_known(values) & fully_known(positions)).any():
-                figure = plot_scalar_by_class(scalar, classes, values, positions)
-                files += save_figure(figure, folder / f"{scalar.name}_by_{classes.name}.png", (".png",))
+                with figure_may_fail(f"the figure {name}"):
+                    figure = plot_scalar_by_class(scalar, classes, values, positions)
+                    files += save_figure(figure, folder / name, (".png",))
     return files
 
 

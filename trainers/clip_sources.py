@@ -76,10 +76,22 @@ class Recordings:
 
     @cached_property
     def seconds(self) -> np.ndarray:
-        """The length of each clip after cropping, `(clips,)`, read from the headers of the files."""
-        with ThreadPoolExecutor(HEADER_THREADS) as pool:
-            seconds = np.fromiter(pool.map(self._header_seconds, range(len(self))), dtype=np.float64, count=len(self))
+        """The length of each clip after cropping, `(clips,)`, read from the headers of the files.
+
+        Raises:
+            AudioError: for the first clip whose header cannot be read.
+        """
+        for found in self.headers:
+            if isinstance(found, AudioError):
+                raise found
+        seconds = np.array(self.headers, dtype=np.float64)
         return np.minimum(seconds, self.max_seconds) if self.max_seconds is not None else seconds
+
+    @cached_property
+    def headers(self) -> list[float | AudioError]:
+        """The length of each clip in seconds before cropping, or what is wrong with its header."""
+        with ThreadPoolExecutor(HEADER_THREADS) as pool:
+            return list(pool.map(self._header, range(len(self))))
 
     def read(self, row: int, epoch: int) -> np.ndarray:
         """One clip's samples, `(samples,)`."""
@@ -107,7 +119,11 @@ class Recordings:
 
     def select(self, rows: Sequence[int]) -> "Self":
         """The clips of some rows, in the given order."""
-        return dataclasses.replace(self, clips=self.clips.select(rows))
+        chosen = dataclasses.replace(self, clips=self.clips.select(rows))
+        if "headers" in self.__dict__:
+            # Cached, because reading the headers of a large corpus again takes long.
+            chosen.__dict__["headers"] = [self.headers[row] for row in rows]
+        return chosen
 
     def distinct(self) -> tuple[list[int], np.ndarray]:
         """The rows of the different recordings, for a corpus that repeats some of them.
@@ -161,6 +177,12 @@ class Recordings:
     def _source(self, row: int) -> Any:
         (source,) = self.clips[int(row)].values()
         return source
+
+    def _header(self, row: int) -> float | AudioError:
+        try:
+            return self._header_seconds(row)
+        except AudioError as error:
+            return error
 
     def _header_seconds(self, row: int) -> float:
         return duration_seconds(self._source(row))

@@ -4,7 +4,7 @@ import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -40,6 +40,36 @@ def written_aside(path: Path) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
         with suppress(OSError):
             part.unlink()
+
+
+def files_below(folder: Path, unreadable: Callable[[OSError], None]) -> list[Path]:
+    """Lists all files below a folder, sorted by path, without the `._*` files that macOS leaves.
+
+    Links to folders are followed, because parts of a corpus often lie on another disk, but for one that leads back to a
+    folder around it.
+
+    Args:
+        folder (`Path`): where to begin.
+        unreadable (`Callable`): gets the error of a folder that cannot be read, and may raise another one.
+    """
+    # From a folder to the folders around it and itself, as the system numbers them.
+    around = {str(folder): {_identity(folder)}}
+    files = []
+    for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        above = around.pop(place)
+        entered = {name: _identity(Path(place, name)) for name in folders}
+        folders[:] = [name for name in folders if entered[name] not in above]
+        around |= {os.path.join(place, name): above | {entered[name]} for name in folders}
+        files += [Path(place, name) for name in names if not name.startswith("._")]
+    return sorted(files)
+
+
+def _identity(folder: Path) -> tuple[int, int] | str:
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return str(folder)
+    return found.st_dev, found.st_ino
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """A corpus as the trainer uses it: clips from a source, and the labels of every task as arrays."""
 
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow.compute
 import torch
 from datasets import Audio, ClassLabel, Dataset
 
-from paravox.modeling.errors import ConfigError, CorpusError
+from paravox.modeling.errors import AudioError, ConfigError, CorpusError
 from paravox.modeling.losses import UNKNOWN_CLASS, partly_known
 from paravox.modeling.tasks import Task
 
@@ -104,15 +105,44 @@ class MultiTaskDataset(torch.utils.data.Dataset):
         other.labels = {task: labels[order] for task, labels in self.labels.items()}
         return other
 
-    def skip_unreadable(self) -> tuple["MultiTaskDataset", list[str]]:
-        """Decodes every clip, and returns the clips that can be decoded and one message for each of the others."""
-        faults = [self.recordings.check(row) for row in range(len(self))]
-        readable = [row for row, fault in enumerate(faults) if fault is None]
-        other = self.with_source(self.recordings.select(readable))
-        other.labels = {task: labels[readable] for task, labels in self.labels.items()}
-        other.files = [self.files[row] for row in readable]
-        other.speakers = self.speakers and [self.speakers[row] for row in readable]
+    def skip_unreadable(self, longest_seconds: float | None = None) -> tuple["MultiTaskDataset", list[str]]:
+        """Decodes every clip, and returns the clips that can be used and one message for each of the others.
+
+        Args:
+            longest_seconds (`float`, *optional*): as in [`~MultiTaskDataset.faults_of_clips`].
+        """
+        faults = self.faults_of_clips(longest_seconds, decode=True)
+        usable = [row for row, fault in enumerate(faults) if fault is None]
+        other = self.with_source(self.recordings.select(usable))
+        other.labels = {task: labels[usable] for task, labels in self.labels.items()}
+        other.files = [self.files[row] for row in usable]
+        other.speakers = self.speakers and [self.speakers[row] for row in usable]
         return other, [fault for fault in faults if fault is not None]
+
+    def faults_of_clips(self, longest_seconds: float | None = None, decode: bool = False) -> list[str | None]:
+        """Says for every clip what is wrong with it, or `None` if nothing is.
+
+        Args:
+            longest_seconds (`float`, *optional*): the longest clip that the encoder takes, after cropping.
+            decode (`bool`, *optional*, defaults to `False`): whether to decode every clip, which takes long. Otherwise,
+                only its header is read.
+        """
+        recordings = self.recordings
+        # Resampling may add a part of a sample.
+        most = math.inf if longest_seconds is None else longest_seconds + 1 / recordings.sampling_rate
+        cropped = math.inf if recordings.max_seconds is None else recordings.max_seconds
+        faults: list[str | None] = []
+        for row, found in enumerate(recordings.headers):
+            if isinstance(found, AudioError):
+                faults.append(str(found))
+            elif min(found, cropped) > most:
+                name = self.files[row] or f"row {row}"
+                faults.append(
+                    f"{name} lasts {found:.1f} s, but the encoder takes at most {longest_seconds:g} s: cut it"
+                )
+            else:
+                faults.append(recordings.check(row) if decode else None)
+        return faults
 
 
 def _file_names(clips: Dataset) -> list[str]:
@@ -185,12 +215,28 @@ def _read_classes(corpus: Dataset, task: Task) -> np.ndarray:
     feature = corpus.features[task.name]
     if isinstance(feature, ClassLabel):
         values = [None if value is None or value < 0 else feature.names[value] for value in values]
-    positions = {label: position for position, label in enumerate(task.labels)}
-    positions |= {None: UNKNOWN_CLASS, "": UNKNOWN_CLASS}
-    unknown = sorted({str(value) for value in values if value not in positions})
+    values = [_as_label(value, task.labels) for value in values]
+    positions: dict[Any, int] = {label: position for position, label in enumerate(task.labels)}
+    positions[None] = UNKNOWN_CLASS
+    unknown = sorted({repr(value) for value in values if value not in positions})
     if unknown:
         raise CorpusError(
-            f"task {task.name!r}: {unknown[0]!r} is not one of its labels ({', '.join(task.labels)}): "
+            f"task {task.name!r}: {unknown[0]} is not one of its labels ({', '.join(map(repr, task.labels))}): "
             "correct the column or add the label"
         )
     return np.array([positions[value] for value in values], dtype=np.int64)
+
+
+def _as_label(value: Any, labels: tuple[str, ...]) -> str | None:
+    """A value of a column as the label that it means: Parquet also stores labels as whole numbers and truth values.
+
+    Returns:
+        `str`, or `None` where the label is unknown. A value that means no label stays as text.
+    """
+    if value is None or value == "" or value != value:
+        return None
+    if isinstance(value, bool):
+        return next((text for text in (str(value), str(value).lower()) if text in labels), str(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

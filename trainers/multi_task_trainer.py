@@ -1,7 +1,7 @@
 """A Trainer for models with several tasks: one-task batches, logs of each term of the loss, and scores per task."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from inspect import signature
 from typing import Any
 
@@ -10,9 +10,10 @@ import torch
 from accelerate.utils import DynamoBackend
 from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, IntervalStrategy
 
 from paravox.modeling.errors import ConfigError
+from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task, parse_tasks
 
 from .clip_pass import PassSettings, Step, in_row_order, own_generator, run_batches
@@ -77,7 +78,7 @@ class MultiTaskTrainer(PublishingTrainer):
         self.tasks = {task.name: task for task in parse_tasks(_config_of(model, kwargs.get("model_init")).tasks)}
         check_devices(args)
         check_task_names(self.tasks, args)
-        check_metric_name(self.tasks, args, eval_dataset)
+        check_metric_name(list(self.tasks.values()), args, eval_dataset)
         if model is not None:
             prepare_encoder(model, args)
         self._sums: dict[str, torch.Tensor] = {}
@@ -377,14 +378,35 @@ def check_task_names(tasks: dict[str, Task], args: MultiTaskTrainingArguments) -
         raise ConfigError(f"task_batch_sizes names {unknown[0]!r}: the tasks are {', '.join(tasks)}")
 
 
-def check_metric_name(tasks: dict[str, Task], args: MultiTaskTrainingArguments, eval_dataset: Any) -> None:
-    """Raises [`ConfigError`] if `metric_for_best_model` is not one of the scores that an evaluation gives."""
+def check_metric_name(tasks: Sequence[Task], args: MultiTaskTrainingArguments, eval_dataset: Any) -> None:
+    """Raises [`ConfigError`] if `metric_for_best_model` is not one of the scores that an evaluation gives.
+
+    Args:
+        tasks (sequence of [`Task`]): of the model.
+        args ([`MultiTaskTrainingArguments`]): of the run.
+        eval_dataset ([`MultiTaskDataset`] or a `dict` of them, *optional*): the clips to evaluate on. A task without
+            any label among them has no score.
+    """
     if args.metric_for_best_model is None:
         return
-    names = metric_names(list(tasks.values()))
-    if isinstance(eval_dataset, dict):
-        names = [f"{split}_{name}" for split in eval_dataset for name in names]
-    if args.metric_for_best_model.removeprefix("eval_") not in names:
+    wanted = args.metric_for_best_model.removeprefix("eval_")
+    datasets = eval_dataset if isinstance(eval_dataset, dict) else {"": eval_dataset}
+    known: list[str] = []
+    measured: list[str] = []
+    for split, dataset in datasets.items():
+        prefix = f"{split}_" if split else ""
+        known += [prefix + name for name in metric_names(list(tasks))]
+        labels = getattr(dataset, "labels", None)
+        labelled = tasks if labels is None else [task for task in tasks if fully_known(labels[task.name]).any()]
+        names = metric_names(list(labelled)) if labelled else []
+        measured += [prefix + name for name in names if name != "s_mtl" or len(labelled) == len(tasks)]
+    if wanted not in known:
         raise ConfigError(
-            f"metric_for_best_model {args.metric_for_best_model!r} is never measured: use {', '.join(names)}"
+            f"metric_for_best_model {args.metric_for_best_model!r} is never measured: use {', '.join(known)}"
+        )
+    if wanted not in measured and args.eval_strategy != IntervalStrategy.NO:
+        others = f"use {', '.join(measured)}, or add" if measured else "add"
+        raise ConfigError(
+            f"metric_for_best_model {args.metric_for_best_model!r} cannot be measured, because the clips to evaluate "
+            f"on lack the labels: {others} labels"
         )

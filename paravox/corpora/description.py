@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 from rich.table import Table
+from rich.text import Text
 
 from paravox.modeling.losses import UNKNOWN_CLASS, fully_known
 from paravox.modeling.tasks import Task
@@ -86,7 +87,8 @@ def description_tables(description: dict[str, dict[str, Any]], tasks: Sequence[T
 
 def _label_table(task: Task, labels: dict[str, dict[str, Any]]) -> Table:
     contents = {"classes": "clips", "scalar": task.unit or "value", "intensities": "clips in which it is strongest"}
-    table = Table(title=f"{task.name} ({contents[task.kind]})", title_justify="left")
+    # As Text, because a label such as [laugh] would be read as markup.
+    table = Table(title=Text(f"{task.name} ({contents[task.kind]})", style="table.title"), title_justify="left")
     table.add_column("")
     for split in labels:
         table.add_column(split, justify="right")
@@ -95,5 +97,5 @@ def _label_table(task: Task, labels: dict[str, dict[str, Any]]) -> Table:
     for row in task.labels if key else QUANTILES:
         cells = [values[key][row] if key else values.get(row) for values in labels.values()]
         title = row if key else row.replace("_", " ")
-        table.add_row(title, *("" if cell is None else f"{cell:,g}" for cell in cells))
+        table.add_row(Text(title), *("" if cell is None else f"{cell:,g}" for cell in cells))
     return table

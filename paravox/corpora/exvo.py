@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 from datasets import DatasetDict
 
-from paravox.corpora.faults import SHOWN_OFFENDERS, Faults, check_splits
+from paravox.corpora.faults import SHOWN_OFFENDERS, Faults, check_splits, with_comma_named
 from paravox.corpora.splitting import datasets_by_split
+from paravox.corpora.tables import read_table
 from paravox.modeling.errors import ConfigError, CorpusError
 
 logger = logging.getLogger(__name__)
@@ -29,13 +30,14 @@ EMOTIONS = (
 COUNTRIES = ("China", "South Africa", "USA", "Venezuela")
 COUNTRY_NAMES = {name.lower(): name for name in COUNTRIES} | {"united states": "USA"}
 AGES = (20.0, 40.0)
+COLUMNS = ("File_ID", "Split", "Subject_ID", "Country", "Age", *EMOTIONS)
 SPLIT_NAMES = {"train": "train", "val": "validation", "test": "test"}
 PAPER_COUNTS = {"train": 19_990, "validation": 19_396, "test": 19_815}  # Burst2Vec, table 1
 AUDIO_FOLDERS = {"provided": ("wav", "wav_norm"), "raw": ("raw", "webm")}
 AUDIO_SUFFIXES = {"provided": (".wav",), "raw": (".webm", ".wav")}
 
 
-def read_exvo(data_dir: str | Path, audio: str = "provided") -> DatasetDict:
+def read_exvo(data_dir: str | Path, audio: str = "provided", to_train: bool = True) -> DatasetDict:
     """Reads ExVo: `data_info.csv`, in the folder itself or in `baseline/`, and a folder of recordings.
 
     The table may have a column `Country_string` or not, intensities from 0 to 1 or from 1 to 100, and countries by
@@ -45,7 +47,8 @@ def read_exvo(data_dir: str | Path, audio: str = "provided") -> DatasetDict:
     Args:
         data_dir (`str` or `Path`): the folder of the corpus.
         audio (`str`, *optional*, defaults to `"provided"`): `"provided"` reads the processed files in `wav/`, `"raw"`
-            the unprocessed ones in `raw/` or `webm/`, which are WAV, or WebM, which needs the `[webm]` extra.
+            the unprocessed ones in `raw/` or `webm/`, which are WAV, or WebM, which needs the `[av]` extra.
+        to_train (`bool`, *optional*, defaults to `True`): whether Train must have clips.
 
     Returns:
         `datasets.DatasetDict` of `train`, `validation` and `test`, with `file_id`, `path`, `speaker`, `split`, the ten
@@ -62,13 +65,12 @@ def read_exvo(data_dir: str | Path, audio: str = "provided") -> DatasetDict:
     if not tables:
         raise CorpusError(f"{root} has no data_info.csv, nor has its folder baseline: give the folder of ExVo")
     table = tables[0]
-    raw = pd.read_csv(table, dtype=str, keep_default_na=False, na_values=["", "NaN", "nan"])
-    missing = [name for name in ("File_ID", "Split", "Subject_ID", "Country", "Age", *EMOTIONS) if name not in raw]
-    if missing:
-        raise CorpusError(
-            f"{table} lacks the columns {', '.join(missing)} (found {', '.join(raw)}): use the challenge's file"
-        )
+    raw = read_table(table, COLUMNS, advice="use the challenge's file")
+    # Copies of the table that pandas has written hold these words in their empty cells.
+    raw = raw.mask(raw.isin(["NaN", "nan"]))
     faults = Faults(table)
+    faults.add("row without File_ID", [f"line {line}" for line in raw.index[raw["File_ID"].isna()]])
+    raw = raw[raw["File_ID"].notna()]
     clips = pd.DataFrame({"file_id": raw["File_ID"].str.strip().str.strip("[]")})
     clips["speaker"] = raw["Subject_ID"]
     clips["split"] = raw["Split"].str.strip().str.lower().map(SPLIT_NAMES)
@@ -79,7 +81,7 @@ def read_exvo(data_dir: str | Path, audio: str = "provided") -> DatasetDict:
     clips["age"] = _ages(faults, raw["Age"])
     clips["country"] = _countries(faults, raw["Country"])
     _check_complete(faults, clips)
-    check_splits(faults, clips)
+    check_splits(faults, clips, to_train)
     clips.insert(1, "path", _find_audio(faults, root, clips["file_id"], audio))
     faults.raise_if_any()
     _warn_of_counts(clips)
@@ -88,7 +90,7 @@ def read_exvo(data_dir: str | Path, audio: str = "provided") -> DatasetDict:
 
 def _numbers(faults: Faults, values: pd.Series, what: str) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce")
-    faults.add(f"{what} that is not a number", values[values.notna() & numbers.isna()].tolist())
+    faults.add(f"{what} that is not a number", with_comma_named(values[values.notna() & numbers.isna()]))
     return numbers
 
 
@@ -137,7 +139,8 @@ def _find_audio(faults: Faults, root: Path, file_ids: pd.Series, audio: str) -> 
         path.stem: path
         for folder in reversed(folders)
         for suffix in reversed(AUDIO_SUFFIXES[audio])
-        for path in folder.glob(f"*{suffix}")
+        for path in folder.iterdir()
+        if path.suffix.lower() == suffix
     }
     faults.add("missing recording", [file_id for file_id in file_ids if file_id not in found])
     return [str(found[file_id].resolve()) if file_id in found else None for file_id in file_ids]

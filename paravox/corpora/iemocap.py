@@ -18,6 +18,7 @@ from paravox.corpora.reading import (
     warn_unless_complete,
     warn_with_examples,
 )
+from paravox.corpora.tables import read_text
 
 EMOTIONS = {
     "ang": "anger",
@@ -86,7 +87,7 @@ def read_iemocap(data_dir: str | Path, no_majority: str = "drop") -> Dataset:
 def _read_codes(faults: Faults, tables: list[Path]) -> dict[str, str]:
     codes: dict[str, str] = {}
     for table in tables:
-        for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in read_text(table, strict=False).splitlines():
             # The other lines are the header and the labels of each rater.
             if not line.startswith("["):
                 continue

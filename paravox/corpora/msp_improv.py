@@ -19,6 +19,7 @@ from paravox.corpora.reading import (
     warn_unless_complete,
     warn_with_examples,
 )
+from paravox.corpora.tables import read_text
 
 EMOTIONS = {"A": "anger", "H": "happiness", "S": "sadness", "N": "neutral"}
 LABELS = tuple(EMOTIONS.values())
@@ -91,7 +92,7 @@ def read_msp_improv(data_dir: str | Path, labelling: str = "intended", no_majori
 
 def _read_consensus(faults: Faults, table: Path) -> dict[str, str]:
     codes: dict[str, str] = {}
-    for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_text(table, strict=False).splitlines():
         # The other lines are the labels of each rater.
         if not line.startswith(("UTD-", "MSP-")):
             continue

@@ -19,7 +19,7 @@ from paravox.corpora.reading import (
     warn_unless_complete,
     warn_with_examples,
 )
-from paravox.modeling.errors import CorpusError
+from paravox.corpora.tables import read_table
 
 EMOTIONS = {
     "A": "anger",
@@ -95,14 +95,10 @@ def read_msp_podcast(data_dir: str | Path, no_majority: str = "drop") -> Dataset
 
 
 def _read_table(faults: Faults, table: Path) -> pd.DataFrame:
-    turns = pd.read_csv(table, dtype=object, keep_default_na=False, na_values=["", "NaN", "nan"], encoding="utf-8-sig")
-    missing = [name for name in COLUMNS if name not in turns]
-    if missing:
-        raise CorpusError(
-            f"{table} lacks the columns {', '.join(missing)} (found {', '.join(turns)}): use the release's file"
-        )
+    turns = read_table(table, COLUMNS, ["Gender"], "use the release's file")
+    turns = turns.mask(turns.isin(["NaN", "nan"]))
     turns = turns.reindex(columns=[*COLUMNS, "Gender"]).map(lambda cell: cell.strip(), na_action="ignore")
-    faults.add("row without FileName", turns.index[turns["FileName"].isna()].tolist())
+    faults.add("row without FileName", [f"line {line}" for line in turns.index[turns["FileName"].isna()]])
     turns = turns[turns["FileName"].notna()].copy()
     turns["name"] = turns["FileName"].map(lambda name: Path(name).stem)
     faults.add("turn that is labelled twice", turns.loc[turns["name"].duplicated(), "name"].tolist())

@@ -1,22 +1,19 @@
 """What the readers of emotion corpora share: finding files, emotion codes, the table of clips, and warnings."""
 
 import logging
-import os
 from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
-import soundfile
 from datasets import Dataset, Features, Value
 
 from paravox.corpora.faults import SHOWN_OFFENDERS, Faults
+from paravox.modeling.audio import AUDIO_SUFFIXES
 from paravox.modeling.errors import ConfigError, CorpusError
+from paravox.trainers.files import files_below
 
 logger = logging.getLogger(__name__)
 
-# Headerless .raw has no rate, so soundfile opens it only if it is given one.
-AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
-AUDIO_SUFFIXES |= {".aif", ".oga", ".opus", ".sph"}
 # How a column `sex` and the corpora write the sex of a speaker, in lower case.
 SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 NO_MAJORITY_CHOICES = ("drop", "other", "keep")
@@ -29,18 +26,24 @@ def check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def list_files(root: Path) -> list[Path]:
-    """Lists all files below a folder, sorted by path, without the `._*` files that macOS leaves."""
-    # Path.rglob skips linked folders, but sessions are often links to another disk.
-    return sorted(
-        Path(folder, name)
-        for folder, _, names in os.walk(root, followlinks=True)
-        for name in names
-        if not name.startswith("._")
-    )
+    """Lists all files below a folder and behind its links, sorted by path, without the `._*` files that macOS leaves.
+
+    Raises:
+        CorpusError: if a folder in it cannot be read, because clips would be missing without a word.
+    """
+
+    def unreadable(error: OSError) -> None:
+        # The readers say what they look for in a folder that does not exist.
+        if Path(error.filename or root) != root or not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise CorpusError(
+                f"the folder {error.filename} cannot be read ({error.strerror}): correct its permissions or its link"
+            ) from None
+
+    return files_below(root, unreadable)
 
 
 def list_audio(files: list[Path]) -> list[Path]:
-    """Selects the files that soundfile reads, by their suffix."""
+    """Selects the recordings, by their suffix."""
     return [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
 
 
@@ -64,7 +67,11 @@ def find_table(files: list[Path], names: tuple[str, ...]) -> Path | None:
         CorpusError: if two tables differ, as they do when the folder holds two releases.
     """
     tables = [path for path in files if path.name.lower() in names]
-    if len({path.read_bytes() for path in tables}) > 1:
+    try:
+        contents = {path.read_bytes() for path in tables}
+    except OSError as error:
+        raise CorpusError(f"{error.filename} cannot be read ({error.strerror}): check its permissions") from None
+    if len(contents) > 1:
         shown = ", ".join(str(path) for path in tables[:SHOWN_OFFENDERS])
         raise CorpusError(f"{len(tables)} tables with different contents ({shown}): give the folder of one release")
     return tables[0] if tables else None

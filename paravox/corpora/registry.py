@@ -22,7 +22,8 @@ from paravox.corpora import (
     msp_podcast,
     saved_dataset,
 )
-from paravox.corpora.splitting import split_clips
+from paravox.corpora.doubles import check_doubles
+from paravox.corpora.splitting import datasets_by_split, split_clips
 from paravox.modeling.errors import ConfigError, CorpusError, did_you_mean
 from paravox.modeling.tasks import Task
 
@@ -62,11 +63,18 @@ CORPORA = {
     "ravdess": Corpus(acted_corpora.RAVDESS.read, acted_corpora.RAVDESS.labels),
 }
 EMOTION_CORPORA = tuple(name for name, corpus in CORPORA.items() if corpus.emotions)
+# What programs give to a reader, and not the user.
+NO_OPTIONS = {"tasks", "to_train"}
 SPLIT_OPTIONS = set(inspect.signature(split_clips).parameters) - {"clips"}
 
 
 def load_corpus(
-    corpus: str, data_dir: str | Path, tasks: Sequence[Task] | None = None, audio: str = "provided", **options: Any
+    corpus: str,
+    data_dir: str | Path,
+    tasks: Sequence[Task] | None = None,
+    audio: str = "provided",
+    to_train: bool = True,
+    **options: Any,
 ) -> DatasetDict:
     """Opens a corpus with its splits.
 
@@ -79,6 +87,8 @@ def load_corpus(
             named `emotion` of kind `classes`.
         audio (`str`, *optional*, defaults to `"provided"`): which recordings of ExVo, the processed ones or the `raw`
             ones. No other corpus has this choice.
+        to_train (`bool`, *optional*, defaults to `True`): whether a model will be trained. With `False`, the corpus
+            need not have clips in Train.
         options: those of the reader, such as `no_majority`, and for an emotion corpus those of [`split_clips`].
 
     Returns:
@@ -86,17 +96,24 @@ def load_corpus(
 
     Raises:
         ConfigError: if there is no such corpus, or it has no such option.
-        CorpusError: if the corpus cannot be read, or its labels do not fit the tasks.
+        CorpusError: if the corpus cannot be read, its labels do not fit the tasks, or [`check_doubles`] finds a
+            recording or a speaker in two splits.
     """
     entry = find_corpus(corpus)
     tasks = list(tasks or ())
-    check_options(corpus, options, (entry.arguments - {"tasks"}) | (SPLIT_OPTIONS if entry.emotions else set()))
-    given = {"tasks": tasks, "audio": audio, **options}
+    known = (entry.arguments - NO_OPTIONS) | (SPLIT_OPTIONS if entry.emotions else set())
+    check_options(corpus, options, known)
+    given = {"tasks": tasks, "audio": audio, "to_train": to_train, **options}
     clips = entry.read(data_dir, **{name: value for name, value in given.items() if name in entry.arguments})
-    if not entry.emotions:
-        return clips
-    check_emotion_tasks(corpus, clips, tasks)
-    return split_clips(clips, **{name: value for name, value in options.items() if name in SPLIT_OPTIONS})
+    if entry.emotions:
+        check_emotion_tasks(corpus, clips, tasks)
+        clips = split_clips(clips, **{name: value for name, value in options.items() if name in SPLIT_OPTIONS})
+    if to_train and "train" not in clips:
+        raise CorpusError(
+            f"{data_dir} has no clips in Train (it has {', '.join(clips)}), which training needs: add some"
+        )
+    check_doubles(data_dir, clips, tasks)
+    return clips
 
 
 def read_corpus(name: str, data_dir: str | Path, **options: Any) -> tuple[Dataset, Task]:
@@ -123,6 +140,8 @@ def read_corpus(name: str, data_dir: str | Path, **options: Any) -> tuple[Datase
         )
     check_options(name, options, entry.arguments)
     clips = entry.read(data_dir, **options)
+    own_splits = datasets_by_split(clips.to_pandas()) if "split" in clips.column_names else {"the corpus": clips}
+    check_doubles(data_dir, own_splits, emotion_tasks(name))
     return clips, Task(name, kind="classes", labels=labels_of(entry, clips))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset, DatasetDict
 
+from paravox.corpora.faults import plain
 from paravox.modeling.errors import ConfigError, CorpusError
 
 SPLITS = ("train", "validation", "test")
@@ -36,18 +37,28 @@ def split_by_speaker(speakers: pd.Series, seed: int) -> pd.Series:
     """Deals speakers out, so that 70, 15 and 15 % of them (not of their clips) are in Train, Val and Test.
 
     Args:
-        speakers (`pd.Series` of shape `(clips,)`): the speaker of each clip, who must be known.
+        speakers (`pd.Series` of shape `(clips,)`): the speaker of each clip. Two spellings of a name that differ in
+            case, blanks or Unicode form are one speaker. Clips of unknown speakers are in Train.
         seed (`int`): of the order in which speakers are dealt out.
 
     Returns:
         `pd.Series` of shape `(clips,)`: `train`, `validation` or `test`.
     """
-    names = np.array(sorted(speakers.unique()))
+    speakers = one_spelling(speakers)
+    names = np.array(sorted(speakers.dropna().unique()))
     order = np.random.default_rng(seed).permutation(names)
     bounds = np.round(np.cumsum(list(SPLIT_SHARES.values()))[:-1] * len(names)).astype(int)
     parts = np.split(order, bounds)
     split_of = {name: split for split, part in zip(SPLIT_SHARES, parts, strict=True) for name in part}
-    return speakers.map(split_of)
+    return speakers.map(split_of).fillna("train")
+
+
+def one_spelling(names: pd.Series) -> pd.Series:
+    """The same names, with those that differ in case, blanks or Unicode form alone in one spelling, their first one."""
+    first: dict[str, str] = {}
+    for name in sorted(names.dropna().unique()):
+        first.setdefault(plain(name), name)
+    return names.map({name: first[plain(name)] for name in names.dropna().unique()})
 
 
 def split_clips(
@@ -84,7 +95,7 @@ def split_clips(
             table.loc[rows, "split"] = split
     elif "split" not in table:
         unit = "session" if "session" in table else "speaker"
-        table["split"] = _split_into_folds(table[unit], unit, folds, fold, generator)
+        table["split"] = _split_into_folds(one_spelling(table[unit]), unit, folds, fold, generator)
     return datasets_by_split(table)
 
 

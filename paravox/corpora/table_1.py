@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from datasets import ClassLabel, Dataset
 from rich.table import Table
+from rich.text import Text
 
 from paravox.corpora.reading import SEXES, warn_with_examples
 from paravox.modeling.losses import UNKNOWN_CLASS
@@ -204,11 +205,12 @@ class PaperTable:
     def as_rich(self) -> Table:
         """Returns the table for the terminal, with its notes below."""
         table = Table(title="Table 1, as in the Burst2Vec paper", title_justify="left", caption_justify="left")
-        table.caption = "\n".join(self.notes) or None
+        table.caption = Text("\n".join(self.notes), style="table.caption") if self.notes else None
         for title in self.header:
             table.add_column(title, justify="right" if title else "left")
         for row in self.rows:
-            table.add_row(*row)
+            # As Text, because a label such as [laugh] would be read as markup.
+            table.add_row(*map(Text, row))
         return table
 
     def as_csv(self) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from paravox.modeling.losses import UNKNOWN_CLASS
+from paravox.modeling.losses import UNKNOWN_CLASS, fully_known
 from paravox.modeling.tasks import Task
 
 
@@ -21,6 +21,10 @@ def constant_predictions(tasks: list[Task], train_labels: dict[str, np.ndarray],
     predictions = {}
     for task in tasks:
         labels = train_labels[task.name]
+        if not fully_known(labels).any():
+            # Nothing is known, and nothing can be scored either.
+            predictions[task.name] = np.full((clips, task.outputs) if task.kind != "scalar" else clips, np.nan)
+            continue
         if task.kind == "intensities":
             constant = np.nanmean(labels, axis=0)
         elif task.kind == "scalar":

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from paravox.evaluation.figure_style import save_figure
+from paravox.evaluation.figure_style import as_written, figure_may_fail, save_figure
 from paravox.evaluation.report_figures import plot_confusion
 from paravox.evaluation.score_names import metric_title, only_scores
 from paravox.modeling.losses import fully_known
@@ -30,7 +30,8 @@ def plot_scores(
         folder (`Path`): made if it does not exist.
 
     Returns:
-        list of `dict`: the `title` and `file` name of each figure, as a model card takes them.
+        list of `dict`: the `title` and `file` name of each figure, as a model card takes them. One that cannot be drawn
+        is left out with a warning.
     """
     plotted = []
     for task in tasks:
@@ -40,8 +41,9 @@ def plot_scores(
         plot = plot_confusion_matrix if task.kind == "classes" else plot_ccc_by_label
         title = f"Confusion matrix of {task.name}" if task.kind == "classes" else f"CCC by {task.name}"
         file = f"{task.name}.png"
-        plot(task, predictions[task.name][known], labels[task.name][known], folder / file)
-        plotted.append({"title": title, "file": file})
+        with figure_may_fail(f"the figure {folder / file}"):
+            plot(task, predictions[task.name][known], labels[task.name][known], folder / file)
+            plotted.append({"title": title, "file": file})
     return plotted
 
 
@@ -102,7 +104,7 @@ def plot_ccc_by_label(task: Task, predictions: np.ndarray, labels: np.ndarray, f
     order = np.argsort(values)
     figure = Figure(figsize=(5, 1 + 0.3 * task.outputs), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh([task.labels[index] for index in order], values[order])
+    bars = axes.barh([as_written(task.labels[index]) for index in order], values[order])
     axes.bar_label(bars, fmt="%.2f", padding=2)
     axes.set(title=f"{task.name}: CCC", xlim=(min(0, values.min()), 1))
     save_figure(figure, file, (".png",), dpi=110)

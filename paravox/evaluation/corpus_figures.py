@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from paravox.corpora.oversampling import BIN_WIDTH
-from paravox.evaluation.figure_style import BLUE, COLOURS, ORANGE
+from paravox.evaluation.figure_style import BLUE, COLOURS, ORANGE, as_written
 from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task
 
@@ -50,7 +50,7 @@ def plot_scalar_by_class(scalar: Task, classes: Task, values: np.ndarray, positi
     bins = np.arange(first, max(last, first + 1) + 1) * BIN_WIDTH
     parts = [values[positions == position] for position in range(classes.outputs)]
     labels = [
-        f"{label} ({len(part):,}; {np.median(part):.3g})" if len(part) else f"{label} (0)"
+        f"{as_written(label)} ({len(part):,}; {np.median(part):.3g})" if len(part) else f"{as_written(label)} (0)"
         for label, part in zip(classes.labels, parts, strict=True)
     ]
     colours = COLOURS if len(parts) <= len(COLOURS) else matplotlib.colormaps["turbo"](np.linspace(0, 1, len(parts)))
@@ -59,7 +59,7 @@ def plot_scalar_by_class(scalar: Task, classes: Task, values: np.ndarray, positi
     # White lines keep neighbours of similar colours apart.
     colours = list(colours[: len(parts)])
     axes.hist(parts, bins=bins, stacked=True, label=labels, color=colours, edgecolor="white", linewidth=0.5)
-    axes.set_xlabel(f"{scalar.name} ({scalar.unit})" if scalar.unit else scalar.name)
+    axes.set_xlabel(f"{scalar.name} ({as_written(scalar.unit)})" if scalar.unit else scalar.name)
     axes.set_ylabel("clips of Train and Val")
     # In the order of the stacks, from above.
     title = f"{classes.name}\n(clips; median {scalar.name})"

@@ -1,13 +1,17 @@
 """What all figures share: colours, and files whose bytes depend on nothing but what they show."""
 
 import io
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from paravox.trainers.files import written_aside
+
+logger = logging.getLogger(__name__)
 
 # Okabe and Ito (2008): people with any common form of colour blindness can tell these colours apart.
 BLACK = "#000000"
@@ -57,3 +61,27 @@ def figure_bytes(figure: Figure, suffix: str, dpi: int = 150) -> bytes:
     with matplotlib.rc_context(_SETTINGS):
         figure.savefig(buffer, format=suffix.removeprefix("."), dpi=dpi, metadata=_METADATA.get(suffix))
     return buffer.getvalue()
+
+
+def as_written(name: str, longest: int = 22) -> str:
+    """A name from the user for a figure: shortened, and such that Matplotlib shows it as it is written.
+
+    Matplotlib would read dollar signs as the ends of a formula, and leave a name that begins with an underscore out of
+    a legend.
+    """
+    shown = (name if len(name) <= longest else name[: longest - 1] + "…").replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+@contextmanager
+def figure_may_fail(what: str) -> Iterator[None]:
+    """Turns an error within the block into a warning with its reason: a figure must not take the results with it.
+
+    Args:
+        what (`str`): the figure, as the subject of the warning.
+    """
+    try:
+        yield
+    # Whatever Matplotlib and what it draws with raise.
+    except Exception as error:
+        logger.warning("%s could not be drawn and is left out: %s: %s", what, type(error).__name__, error)

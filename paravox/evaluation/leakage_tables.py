@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.markup import escape
-
 from paravox.evaluation.audited_corpus import TASK_OF_CLIP
 from paravox.evaluation.leakage import DISCRIMINATOR, ERRORS, LEAKAGE, MEAN_OVER_TASKS
 
@@ -22,7 +20,7 @@ def printed_rows(results: dict[str, Any]) -> dict[str, dict[str, dict[str, float
     """
     columns = [(target["name"], metric) for target in results["targets"] for metric in SHOWN[target["kind"]]]
     rows = {
-        escape(f"{name}: {representation}"): {
+        f"{name}: {representation}": {
             "": {f"{target}_{metric}": scores[target][metric]["value"] for target, metric in columns}
         }
         for name, mean in results["means"].items()

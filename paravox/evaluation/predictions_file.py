@@ -1,6 +1,5 @@
 """The predictions that a run leaves for each split, with what is needed to score them again."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,15 +71,19 @@ def read_predictions(file: Path) -> SavedPredictions:
     """Reads what [`write_predictions`] wrote, or an older file that holds predictions alone.
 
     Raises:
-        CheckpointError: if the file does not exist or is not an `.npz`.
+        CheckpointError: if the file does not exist, is not an `.npz`, or its arrays do not belong together.
     """
     try:
         with np.load(file) as opened:
             arrays = dict(opened)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    # A damaged file makes NumPy raise errors of many classes.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(
-            f"{file} holds no predictions ({' '.join(str(error).split())}): give the output_dir of a finished run"
+            f"{file} holds no predictions ({reason}): give the output_dir of a finished run"
         ) from None
+    if len({len(values) if values.ndim else 0 for values in arrays.values()}) > 1:
+        raise CheckpointError(f"{file} is damaged, its arrays differ in length: run the model again")
     return SavedPredictions(
         predictions={name: values for name, values in arrays.items() if "/" not in name},
         labels={name.removeprefix(_LABELS): values for name, values in arrays.items() if name.startswith(_LABELS)},

@@ -8,13 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from paravox.evaluation.calibration import Reliability
-from paravox.evaluation.figure_style import BLUE, ORANGE, VERMILION
+from paravox.evaluation.figure_style import BLUE, ORANGE, VERMILION, as_written
 from paravox.evaluation.group_scores import Score
 from paravox.modeling.tasks import Task
 
 WIDTH = 4.8
 # With more points than this, an SVG of vectors is larger and slower than a picture.
 _MANY_POINTS = 300
+# The numbers of more classes than this would be too small to read, and take a minute to draw.
+_MOST_CLASSES_WITH_NUMBERS = 25
 # The mean of fewer predictions says little, so its point is hollow.
 _FEW = 10
 
@@ -22,7 +24,7 @@ _FEW = 10
 def plot_confusion(labels: Sequence[str], counts: np.ndarray) -> Figure:
     """Plots how often each class was predicted for each true class, with the recall at the right.
 
-    The colour is the share of the true class.
+    The colour is the share of the true class. With many classes, a scale of the colours takes the place of the numbers.
 
     Args:
         labels (sequence of `str`): the names of the classes.
@@ -30,21 +32,31 @@ def plot_confusion(labels: Sequence[str], counts: np.ndarray) -> Figure:
     """
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / totals.clip(min=1)
-    cell = min(0.6, max(0.3, 3.4 / len(labels)))
+    with_numbers = len(labels) <= _MOST_CLASSES_WITH_NUMBERS
+    cell = min(0.6, max(0.3 if with_numbers else 0.15, 3.4 / len(labels)))
     size = cell * len(labels)
+    names = 9 if with_numbers else 6
     figure = Figure(figsize=(size + 1.8, size + 1.2), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    picture = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     font = 9 if len(labels) <= 6 else 8.5
-    for row, column in np.ndindex(counts.shape):
+    if not with_numbers:
+        figure.colorbar(picture, label="share of the true class", shrink=0.5)
+    for row, column in np.ndindex(counts.shape) if with_numbers else ():
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=font)
-    axes.set_xticks(range(len(labels)), [_shown(label) for label in labels], rotation=45, ha="right", fontsize=9)
-    axes.set_yticks(range(len(labels)), [_shown(label) for label in labels], fontsize=9)
+    axes.set_xticks(
+        range(len(labels)),
+        [as_written(label) for label in labels],
+        rotation=45 if with_numbers else 90,
+        ha="right" if with_numbers else "center",
+        fontsize=names,
+    )
+    axes.set_yticks(range(len(labels)), [as_written(label) for label in labels], fontsize=names)
     axes.set(xlabel="predicted", ylabel="true")
     right = axes.secondary_yaxis("right")
     recalls = [f"{shares[row, row]:.2f}" if totals[row] else "–" for row in range(len(labels))]
-    right.set_yticks(range(len(labels)), recalls, fontsize=9)
+    right.set_yticks(range(len(labels)), recalls, fontsize=names)
     right.tick_params(length=0)
     right.set_ylabel("recall")
     return figure
@@ -68,7 +80,7 @@ def plot_intervals(scores: dict[str, Score], xlabel: str, overall: Score | None 
         if score.interval is not None:
             axes.plot(score.interval, [position, position], color=BLUE, linewidth=2, alpha=0.6)
         axes.plot(score.value, position, "o", color=BLUE, markersize=6)
-    axes.set_yticks(range(len(scores)), [_shown(name) for name in scores], fontsize=9)
+    axes.set_yticks(range(len(scores)), [as_written(name) for name in scores], fontsize=9)
     axes.set_ylim(len(scores) - 0.4, -0.6)
     axes.set_xlabel(xlabel)
     # Long numbers of nearly equal scores would run into each other.
@@ -93,7 +105,7 @@ def plot_scalar(task: Task, predictions: np.ndarray, labels: np.ndarray) -> Figu
     axes.scatter(labels, predictions, s=14, alpha=0.3 if many else 0.6, color=BLUE, linewidth=0, rasterized=many)
     ends = [float(min(labels.min(), predictions.min())), float(max(labels.max(), predictions.max()))]
     _plot_identity(axes, ends)
-    unit = f" ({task.unit})" if task.unit else ""
+    unit = f" ({as_written(task.unit)})" if task.unit else ""
     axes.set(xlabel=f"true {task.name}{unit}", ylabel=f"predicted {task.name}{unit}", aspect="equal")
     return figure
 
@@ -129,8 +141,3 @@ def plot_reliability(found: Reliability, xlabel: str, ylabel: str, counted: str)
 
 def _plot_identity(axes: Axes, ends: list[float]) -> None:
     axes.plot(ends, ends, color=VERMILION, linestyle="--", linewidth=1.2, label="predicted = true", zorder=1)
-
-
-def _shown(name: str, longest: int = 22) -> str:
-    """Shortens a long name, and keeps Matplotlib from reading dollar signs in it as formulas."""
-    return (name if len(name) <= longest else name[: longest - 1] + "…").replace("$", r"\$")

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from paravox.evaluation.score_names import column_title
 
@@ -21,7 +22,8 @@ def print_scores(title: str, rows: dict[str, dict[str, dict[str, float | None]]]
     for header in headers:
         table.add_column(header, justify="right")
     for label, row in rows.items():
-        table.add_row(label, *(_number(row.get(split, {}).get(name)) for split, name in columns))
+        # As Text, because brackets in the name of a folder would be read as markup.
+        table.add_row(Text(label), *(_number(row.get(split, {}).get(name)) for split, name in columns))
     # Wide enough for every header, also where the output is no terminal.
     widths = [max(map(len, rows), default=0), *(max(6, *map(len, header.split("\n"))) for header in headers)]
     console = Console(width=max(80, len(title), sum(width + 3 for width in widths) + 1))

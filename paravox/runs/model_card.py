@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainingArguments
 import paravox
 from paravox import model_cards
 from paravox.evaluation.card_figures import plot_training_curves
+from paravox.evaluation.figure_style import figure_may_fail
 from paravox.evaluation.score_names import SPLIT_TITLES, column_title, only_scores
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.runs.program_settings import CORPUS_KEYS, CardSettings
@@ -130,9 +131,10 @@ class ModelCardCallback(TrainerCallback):
             return
         folder = Path(args.output_dir) / MODEL_FOLDER
         curves = {"title": "Training curves", "file": "training_curves.png"}
-        plotted = plot_training_curves(state.log_history, folder / "figures" / curves["file"])
-        if plotted and curves not in self.facts.figures:
-            self.facts.figures.append(curves)
+        with figure_may_fail("the figure of the training curves"):
+            plotted = plot_training_curves(state.log_history, folder / "figures" / curves["file"])
+            if plotted and curves not in self.facts.figures:
+                self.facts.figures.append(curves)
         interim = {} if self.facts.scores else last_evaluation(state.log_history)
         write_model_card(folder, self.template, self.config, self.facts, interim)
 

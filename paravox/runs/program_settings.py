@@ -112,6 +112,10 @@ class DataSettings(CorpusSettings):
         default_factory=list,
         metadata={"help": "Transforms of audiomentations for Train clips, such as [{transform: Gain, p: 0.5}]."},
     )
+    check_clips: bool = field(
+        default=False,
+        metadata={"help": "Decode all clips before the first step."},
+    )
     cache_dir: str | None = field(default=None, metadata={"help": "Keep decoded audio in this folder."})
     cache_gigabytes: float = field(default=20.0, metadata={"help": "The most disk space that a cache takes."})
     cache_lower_layers: bool = field(

@@ -50,9 +50,10 @@ def leave_trained_model(
         figures = plot_scores(tasks, scored.predictions, scored.labels, folder / "figures")
         facts.figures = figures + [figure for figure in facts.figures if figure not in figures]
     write_model_card(folder, template, model.config, facts)
+    # Before publishing, which the network may prevent.
+    write_results(results, output_dir / "results.json", output)
     if args.push_to_hub:
         publish_run(folder, args)
-    write_results(results, output_dir / "results.json", output)
     print_scores(_table_title(facts, results), facts.scores)
     print(f"The model is saved in {folder}.")
 

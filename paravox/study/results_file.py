@@ -36,6 +36,8 @@ COLUMNS = {
     "message": "TEXT",
     "device": "TEXT",  # the sort of device and the precision, such as "cuda bfloat16"
 }
+# What SQLite says where a file is right but the disk or its permissions are not.
+_NOT_WRITABLE = ("full", "disk I/O", "readonly", "read-only", "unable to open")
 # What may differ when a trial is run again, and is therefore left out of exports.
 _NOT_EXPORTED = ("seconds", "device")
 
@@ -48,12 +50,15 @@ class ResultsFile:
         description (`dict`): of the study, from `StudySettings.description`.
 
     Raises:
-        ConfigError: if the file is no results file or holds another study.
+        ConfigError: if the file is no results file, holds another study, or cannot be written now.
     """
 
     def __init__(self, path: Path, description: dict[str, Any]) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"the folder {path.parent} cannot be made ({error.strerror}): use another one") from None
         columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
         try:
             with closing(self._connect()) as connection, connection:
@@ -76,16 +81,19 @@ class ResultsFile:
                             "another output_dir, or the settings of that study"
                         )
         except sqlite3.DatabaseError as error:
-            raise ConfigError(f"{path} is no results file ({error}): use another output_dir") from None
+            raise fault_of_results_file(path, error) from error
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=60)
 
     def done(self) -> set[Trial]:
         """The trials that are finished or known to lack shots. Failed ones are not among them and are run again."""
-        with closing(self._connect()) as connection:
-            query = f"SELECT {', '.join(KEY)} FROM trials WHERE status != ?"
-            return {Trial(*row) for row in connection.execute(query, (FAILED,))}
+        query = f"SELECT {', '.join(KEY)} FROM trials WHERE status != ?"
+        try:
+            with closing(self._connect()) as connection:
+                return {Trial(*row) for row in connection.execute(query, (FAILED,))}
+        except sqlite3.DatabaseError as error:
+            raise fault_of_results_file(self.path, error) from error
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
         """Stores either all of the rows or none. A row replaces an earlier one of the same trial.
@@ -99,10 +107,7 @@ class ResultsFile:
             with closing(self._connect()) as connection, connection:
                 connection.executemany(f"INSERT OR REPLACE INTO trials ({', '.join(COLUMNS)}) VALUES ({names})", filled)
         except sqlite3.OperationalError as error:
-            raise ConfigError(
-                f"{self.path} cannot be written ({error}): free some space or fix the folder's permissions, then start "
-                "the same command again, which keeps what is stored"
-            ) from error
+            raise fault_of_results_file(self.path, error) from error
 
     def table(self) -> pd.DataFrame:
         """All rows, sorted by trial."""
@@ -126,10 +131,15 @@ class ResultsFile:
         if not path.is_file():
             raise ConfigError(f"resume_from {path} does not exist: give a csv.gz that few_shot.py wrote with --output")
         try:
-            table = pd.read_csv(path, dtype={"speaker": str, "predictions": str}, float_precision="round_trip")
-        except (ValueError, OSError, EOFError) as error:
+            # A speaker may be called NA.
+            names = dict.fromkeys(("checkpoint", "speaker", "emotion", "predictions", "message"), str)
+            how = {"dtype": names, "keep_default_na": False, "na_values": [""], "float_precision": "round_trip"}
+            table = pd.read_csv(path, **how)
+        # A damaged file makes pandas and gzip raise errors of many classes.
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise ConfigError(
-                f"resume_from {path} cannot be read ({error}): give a csv.gz that few_shot.py wrote"
+                f"resume_from {path} cannot be read ({reason}): give a csv.gz that few_shot.py wrote"
             ) from None
         lacking = [name for name in COLUMNS if name not in {*table.columns, *_NOT_EXPORTED}]
         if lacking:
@@ -137,8 +147,43 @@ class ResultsFile:
                 f"resume_from {path} has no column {', '.join(lacking)}: give a csv.gz that few_shot.py wrote with "
                 "--output"
             )
+        _check_values(path, table)
         table = table.astype(object).where(table.notna(), None)
         done = self.done()
         rows = [row for row in table.to_dict("records") if Trial(*(row[name] for name in KEY)) not in done]
         self.add(rows)
         return len(rows)
+
+
+def _check_values(path: Path, table: pd.DataFrame) -> None:
+    """Raises [`ConfigError`] if a row is no trial, or has a value that no trial can have."""
+    wrong = pd.Series(False, index=table.index)
+    for name in ("k", "repetition"):
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        wrong |= ~(numbers.between(0, 2**31) & (numbers % 1 == 0))
+    for name in ("macro_f1", "accuracy"):
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        wrong |= table[name].notna() & ~numbers.between(0, 1)
+    wrong |= ~table["status"].isin([FINISHED, LACKING_SHOTS, FAILED])
+    wrong |= table[["checkpoint", "speaker", "emotion"]].isna().any(axis=1) | table.duplicated(list(KEY))
+    if wrong.any():
+        # The names of the columns are in line 1.
+        raise ConfigError(
+            f"resume_from {path} has {wrong.sum():,} rows that are no trials, the first in line {wrong.argmax() + 2}: "
+            "give a csv.gz that few_shot.py wrote with --output, unchanged"
+        )
+
+
+def fault_of_results_file(path: Path, error: sqlite3.DatabaseError) -> ConfigError:
+    """The error of a results file that SQLite cannot use: in use by another program, not writable, or no such file."""
+    if "locked" in str(error) or "busy" in str(error):
+        return ConfigError(
+            f"{path} is in use by another program ({error}): wait until that one has finished, then start the same "
+            "command again, which keeps what is stored"
+        )
+    if any(reason in str(error) for reason in _NOT_WRITABLE):
+        return ConfigError(
+            f"{path} cannot be written ({error}): free some space or fix the folder's permissions, then start the same "
+            "command again, which keeps what is stored"
+        )
+    return ConfigError(f"{path} is no results file ({error}): use another output_dir")

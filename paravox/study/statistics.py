@@ -21,7 +21,7 @@ from scipy.stats import wilcoxon
 from paravox.corpora.combinations import NO_CORPUS, combination_name, power_set
 from paravox.evaluation.significance import holm
 from paravox.modeling.errors import ConfigError
-from paravox.study.results_file import FAILED, FINISHED, LACKING_SHOTS
+from paravox.study.results_file import FAILED, FINISHED, LACKING_SHOTS, fault_of_results_file
 
 DRAWS = 2000
 CONSTANT = "always no"
@@ -104,7 +104,9 @@ def read_results(path: Path) -> StudyResults:
             study = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM study")}
             trials = pd.read_sql_query(f"SELECT {', '.join(USED)} FROM trials", connection)
     except (sqlite3.Error, pd.errors.DatabaseError, ValueError) as error:
-        reason = str(error).splitlines()[-1]
+        reason = (str(error).splitlines() or [type(error).__name__])[-1]
+        if "locked" in reason or "busy" in reason:
+            raise fault_of_results_file(path, sqlite3.OperationalError(reason)) from None
         raise ConfigError(
             f"{path} is no results file of a few-shot study ({reason}), expected SQLite with the tables study and "
             "trials: give the results.sqlite that few_shot.py wrote"

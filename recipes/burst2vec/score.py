@@ -32,6 +32,7 @@ from paravox.evaluation.score_tables import print_scores
 from paravox.inference.opening import open_model, same_tasks
 from paravox.inference.prediction import mean_predictions, predict_dataset
 from paravox.modeling.errors import ConfigError, CorpusError
+from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task
 from paravox.runs.device_options import add_device_options, chosen_device
 from paravox.runs.program import run
@@ -50,9 +51,12 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     device, dtype = chosen_device(arguments.device, arguments.dtype)
     opened = [open_model(name, arguments.revision, dtype=dtype) for name in arguments.models]
     tasks = same_tasks([model for model, _ in opened], arguments.models)
-    corpus = load_corpus(arguments.corpus, arguments.data_dir, tasks, arguments.audio)
+    corpus = load_corpus(arguments.corpus, arguments.data_dir, tasks, arguments.audio, to_train=False)
     if arguments.split not in corpus:
-        raise CorpusError(f"split {arguments.split!r} is not in {arguments.data_dir}: it has {', '.join(corpus)}")
+        raise CorpusError(
+            f"split {arguments.split!r} is not in {arguments.data_dir}: it has {', '.join(corpus)}, so give one of "
+            "these by --split"
+        )
     clips = corpus[arguments.split]
     if arguments.submission:
         check_submission(clips, tasks)
@@ -66,9 +70,11 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     ensemble = mean_predictions(members)
     seconds = time.perf_counter() - start
 
-    fitted_on = "train" if "train" in corpus else arguments.split
-    constant = "constant prediction" + ("" if fitted_on == "train" else f" fitted on {fitted_on}")
-    constant_labels = {task.name: read_labels(corpus[fitted_on], task) for task in tasks}
+    constant_labels = {task.name: read_labels(corpus["train"], task) for task in tasks} if "train" in corpus else {}
+    # A new corpus may have no Train, or one without labels of a task.
+    on_train = bool(constant_labels) and all(fully_known(labels).any() for labels in constant_labels.values())
+    constant = "constant prediction" + ("" if on_train else f" fitted on {arguments.split}")
+    constant_labels = constant_labels if on_train else dataset.labels
     rows = {constant: constant_predictions(tasks, constant_labels, len(clips))}
     rows |= dict(zip(arguments.models, members, strict=True))
     if len(members) > 1:

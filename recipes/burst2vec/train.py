@@ -45,6 +45,7 @@ from paravox.trainers.clip_sources import PooledStates
 from paravox.trainers.lower_states import LowerStates, encode_lower_layers
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
+from paravox.trainers.multi_task_trainer import check_metric_name
 from paravox.trainers.sampler import padding_share
 
 GO_ON = "start the same command again with --resume_from_checkpoint last"
@@ -90,6 +91,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         datasets = build_datasets(data_settings, tasks, extractor, args.seed)
         if "validation" not in datasets:
             args = without_validation(args)
+        check_metric_name(tasks, args, datasets.get("validation"))
         tasks = parse_tasks(with_balanced_weights(model_settings.tasks, datasets["train"].labels))
         model = build_model(model_settings, tasks)
         facts = card_facts(card_settings, args, model_settings.encoder, (model_settings, data_settings, run_settings))
@@ -231,7 +233,17 @@ def build_datasets(
     rate = extractor.sampling_rate
     cache = AudioCache(settings.cache_dir, settings.cache_gigabytes, rate) if settings.cache_dir else None
     augmentation = ClipAugmentation(settings.augmentation) if settings.augmentation else None
-    return read_splits(settings, tasks, seed, rate, cache.load if cache else None, settings.max_seconds, augmentation)
+    return read_splits(
+        settings,
+        tasks,
+        seed,
+        rate,
+        cache.load if cache else None,
+        settings.max_seconds,
+        augmentation,
+        longest_seconds=extractor.max_seconds,
+        decode=settings.check_clips,
+    )
 
 
 def encode_once(
@@ -296,9 +308,12 @@ def train_heads_first(
     trainer.train_dataset, trainer.eval_dataset = pooled["train"], pooled["validation"]
     trainer.train()
     trainer.save_state()
+    model.load_state_dict(heads.state_dict())
+    if args.num_train_epochs <= 0 and trainer.is_world_process_zero():
+        # No stage follows, and scoring may fail.
+        save_model(model, extractor, args)
     scores = score_splits(trainer, pooled)
     write_results(scores, scores_file)
-    model.load_state_dict(heads.state_dict())
     return scores
 
 

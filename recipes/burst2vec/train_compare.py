@@ -36,6 +36,7 @@ from paravox.trainers.compare_trainer import ComParETrainer
 from paravox.trainers.functionals import extract_functionals, standardise_by
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
+from paravox.trainers.multi_task_trainer import check_metric_name
 
 GO_ON = "start the same command again with --resume_from_checkpoint last"
 CARD = "compare.md"
@@ -62,6 +63,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         datasets = read_splits(data_settings, tasks, args.seed, extractor.sampling_rate)
         if "validation" not in datasets:
             args = without_validation(args)
+        check_metric_name(tasks, args, datasets.get("validation"))
         datasets, args = extract_once(datasets, extractor, data_settings.cache_dir, args)
         model = build_model(model_settings, datasets["train"])
         facts = card_facts(card_settings, args, None, (model_settings, data_settings, run_settings))

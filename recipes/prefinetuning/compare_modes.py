@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from paravox.runs.program import run
 from paravox.study.mode_comparison import compare_results
@@ -34,11 +35,13 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     arguments = parser.parse_args(argv)
     report = compare_results(read_results(arguments.first), read_results(arguments.second))
     write_text(arguments.output_dir / "compare_modes.json", json.dumps(report, indent=2) + "\n")
-    table = Table(title=f"{report['modes'][0]} against {report['modes'][1]}, {report['trials']} trials of both")
+    # As Text, because brackets in a name would be read as markup.
+    title = f"{report['modes'][0]} against {report['modes'][1]}, {report['trials']} trials of both"
+    table = Table(title=Text(title, style="table.title"))
     for column in ("", "value", "95 % interval"):
         table.add_column(column, justify="right" if column else "left")
     for name, (value, low, high) in report["values"].items():
-        table.add_row(name.replace("_", " "), f"{value:.3f}", f"[{low:.3f}, {high:.3f}]")
+        table.add_row(Text(name.replace("_", " ")), f"{value:.3f}", Text(f"[{low:.3f}, {high:.3f}]"))
     Console().print(table)
     return report
 

@@ -24,13 +24,14 @@ from transformers import Wav2Vec2FeatureExtractor, set_seed
 
 from paravox.corpora.audio_cache import AudioCache
 from paravox.corpora.combinations import combination_name, power_set
+from paravox.corpora.doubles import check_doubles
 from paravox.corpora.merged_corpora import merge_corpora
-from paravox.corpora.registry import read_corpus
-from paravox.corpora.splitting import split_clips
+from paravox.corpora.registry import emotion_tasks, read_corpus
+from paravox.corpora.splitting import SPLITS, split_clips
 from paravox.evaluation.baselines import constant_predictions
 from paravox.evaluation.score_names import SPLIT_TITLES, is_score, only_scores
 from paravox.evaluation.score_tables import print_scores
-from paravox.modeling.errors import ConfigError, did_you_mean
+from paravox.modeling.errors import ConfigError, CorpusError, did_you_mean
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_prefinetuning import PreFinetuningModel, Wav2Vec2ForPreFinetuning
 from paravox.modeling.tasks import Task
@@ -39,6 +40,7 @@ from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoin
 from paravox.runs.program import run, start
 from paravox.runs.program_settings import SETTINGS, CardSettings, CorporaSettings, PreFinetuningSettings
 from paravox.runs.settings import parse_settings
+from paravox.runs.training_corpus import check_clips
 from paravox.study.checkpoints import model_around
 from paravox.trainers.clip_pass import PassSettings
 from paravox.trainers.devices import device_line
@@ -134,7 +136,14 @@ def open_corpus(name: str, settings: CorporaSettings, seed: int) -> tuple[Task, 
     """Reads a corpus and returns its task and its splits."""
     folder = (settings.data_dirs or {}).get(name, Path(settings.data_dir) / name)
     clips, task = read_corpus(name, folder, **(settings.corpus_options or {}).get(name, {}))
-    return task, split_clips(clips, settings.split_by, settings.folds, settings.fold, seed)
+    splits = split_clips(clips, settings.split_by, settings.folds, settings.fold, seed)
+    lacking = [split for split in SPLITS if split not in splits]
+    if lacking:
+        raise CorpusError(
+            f"corpus {name!r} has no clips in {', '.join(lacking)}, which pre-finetuning needs: use split_by: random"
+        )
+    check_doubles(folder, splits, emotion_tasks(name))
+    return task, splits
 
 
 def pre_finetune(
@@ -155,6 +164,7 @@ def pre_finetune(
     model = model_around(settings.encoder, tasks, settings.projection_size)
     extractor = Burst2VecFeatureExtractor.from_encoder(settings.encoder)
     datasets = build_datasets(corpora, corpora_settings, extractor.sampling_rate, args.seed)
+    check_clips(datasets, extractor.max_seconds)
     card = ModelCardCallback(model.config, facts, "prefinetuning.md")
     trainer = PreFinetuningTrainer(model, args, extractor, datasets["train"], datasets["validation"], callbacks=[card])
     if settings.cache_lower_layers:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from paravox.modeling.errors import ConfigError
 from paravox.runs.program import run
@@ -71,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
         write_text(written[-1], f"{table.title}\n\n{table.as_markdown()}\n\n{note}\n")
     written.append(folder / "summary.json")
     write_text(written[-1], json.dumps(summarize(results), indent=2) + "\n")
-    console.print(f"{results.coverage} ({results.method})", highlight=False)
+    console.print(f"{results.coverage} ({results.method})", markup=False, highlight=False)
     if results.outside:
         console.print(f"{results.outside:,} trials of the file are not in the study's grid and were left out")
     print("written:", ", ".join(map(str, written)))
@@ -79,12 +80,13 @@ def main(argv: list[str] | None = None) -> None:
 
 def print_table(console: Console, table: TextTable) -> None:
     """Prints a table, with numbers aligned to the right."""
-    shown = Table(title=table.title, title_justify="left")
+    # As Text, because brackets in a name would be read as markup.
+    shown = Table(title=Text(table.title, style="table.title"), title_justify="left")
     for title, cells in zip(table.header, zip(*table.rows, strict=True), strict=True):
         is_text = all(cell[:1].isalpha() or not cell for cell in cells)
         shown.add_column(title, justify="left" if is_text else "right")
     for row in table.rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))
     console.print(shown)
 
 

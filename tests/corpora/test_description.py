@@ -102,3 +102,14 @@ def test_tables_have_every_number_in_its_place(capsys):
     titles = " ".join(capsys.readouterr().out.split())
     for title in ("country (clips)", "age (years)", "emotion (clips in which it is strongest)"):
         assert title in titles
+
+
+def test_brackets_in_labels_are_no_markup():
+    task = {"name": "sound", "kind": "classes", "labels": ["[laugh]", "[/b]", "gasp [final]"]}
+    counts = {"[laugh]": 2, "[/b]": 1, "gasp [final]": 3}
+    labels = {"sound": {"known": 6, "counts": counts}}
+    seconds = dict.fromkeys(("min", "median", "max"), 1.0)
+    description = {"train": {"clips": 6, "hours": 1, "speakers": 1, "seconds": seconds, "labels": labels}}
+    rows = printed(description_tables(description, parse_tasks([task])))
+    for label, count in counts.items():
+        assert [label, str(count)] in rows

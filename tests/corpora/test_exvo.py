@@ -154,7 +154,7 @@ def test_what_is_wrong_is_named(write, table, change, message):
 def test_a_missing_column_file_or_kind_of_audio(write, table, tmp_path):
     with pytest.raises(CorpusError, match="has no data_info.csv"):
         read_exvo(tmp_path)
-    with pytest.raises(CorpusError, match="lacks the columns Age"):
+    with pytest.raises(CorpusError, match="has no column Age"):
         read_exvo(write(table.drop(columns="Age")))
     with pytest.raises(ConfigError, match="audio 'loud': use provided or raw"):
         read_exvo(tmp_path, audio="loud")
@@ -164,3 +164,56 @@ def test_other_counts_than_the_papers_are_a_warning(write, table, caplog):
     with caplog.at_level(logging.WARNING):
         read_exvo(write(table))
     assert "train 2 instead of 19,990" in caplog.text
+
+
+def test_a_header_in_another_case_or_with_blanks_reads_alike(write, table):
+    expected = {split: clips[:] for split, clips in read_exvo(write(table)).items()}
+    renamed = table.rename(columns={"Split": " split", "File_ID": "file_id ", "Awe": "AWE"})
+    root = write(table)
+    renamed.to_csv(root / "data_info.csv", index=False, sep=";", encoding="utf-16")
+    assert {split: clips[:] for split, clips in read_exvo(root).items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b'File_ID,Split\n"[00000],Train\n', "a quotation mark is not closed"),
+        ("File_ID,Split\n\u00e9,x\n".encode("cp1252"), "is not in UTF-8: line 2"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
+        (b"File_ID,Split\n\0,x\n", "a character NUL in line 2"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_our_error(write, table, content, message):
+    root = write(table)
+    (root / "data_info.csv").write_bytes(content)
+    with pytest.raises(CorpusError, match=message):
+        read_exvo(root)
+
+
+def test_trailing_commas_change_nothing(write, table):
+    root = write(table)
+    expected = {split: clips[:] for split, clips in read_exvo(root).items()}
+    lines = (root / "data_info.csv").read_text().splitlines()
+    (root / "data_info.csv").write_text("\n".join([lines[0], *(line + "," for line in lines[1:]), ",,,"]))
+    assert {split: clips[:] for split, clips in read_exvo(root).items()} == expected
+
+
+def test_a_row_without_an_id_is_named_by_its_line(write, table):
+    root = write(table)
+    table.loc[1, "File_ID"] = None
+    table.to_csv(root / "data_info.csv", index=False)
+    with pytest.raises(CorpusError, match="row without File_ID: 1 .line 3"):
+        read_exvo(root)
+
+
+def test_recordings_are_found_whatever_the_case_of_their_suffix(write, table):
+    root = write(table, audio=("wav", ".WAV"))
+    assert read_exvo(root)["train"]["path"][0].endswith("00000.WAV")
+
+
+def test_a_test_split_alone_can_be_read_to_be_scored(write, table):
+    alone = table[table["Split"] == "Test"]
+    with pytest.raises(CorpusError, match="split without clips: 1 .train"):
+        read_exvo(write(alone))
+    assert list(read_exvo(write(alone), to_train=False)) == ["test"]

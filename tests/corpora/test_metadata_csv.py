@@ -145,3 +145,76 @@ def test_train_without_clips(read, rows):
 def test_a_folder_without_the_file(tmp_path):
     with pytest.raises(CorpusError, match="has no metadata.csv"):
         read_metadata_csv(tmp_path, TASKS)
+
+
+def test_split_in_any_case_is_the_split_of_the_user(read, rows):
+    """`Split` was ignored, and Test clips were dealt out to Train."""
+    renamed = [{{"split": "Split", "speaker": "SPEAKER "}.get(name, name): row[name] for name in row} for row in rows]
+    found = read(renamed)
+    assert {split: clips[:] for split, clips in found.items()} == {
+        split: clips[:] for split, clips in read(rows).items()
+    }
+
+
+@pytest.mark.parametrize("name", ["awe", "AWE ", "Age", " ORIGIN"])
+def test_columns_of_labels_are_matched_whatever_their_case_and_blanks(read, rows, name):
+    expected = {split: clips[:] for split, clips in read(rows).items()}
+    renamed = [{name if name.strip().lower() == key.lower() else key: row[key] for key in row} for row in rows]
+    assert {split: clips[:] for split, clips in read(renamed).items()} == expected
+
+
+def test_a_column_of_splits_under_another_name_is_not_ignored(read, rows):
+    renamed = [{"subset" if name == "split" else name: row[name] for name in row} for row in rows]
+    with pytest.raises(CorpusError, match="no column 'split', but its column 'subset' holds names of splits"):
+        read(renamed)
+
+
+@pytest.mark.parametrize("blank", ["", " ", ",,,,,,"])
+def test_blank_rows_of_a_spreadsheet_hold_no_clip(read, rows, blank, tmp_path):
+    expected = read(rows)["train"][:]
+    table = tmp_path / "metadata.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines[:2], blank, *lines[2:], blank, blank]))
+    assert read_metadata_csv(tmp_path, TASKS)["train"][:] == expected
+
+
+def test_an_empty_file_name_is_named_by_its_line(read, rows):
+    rows[1]["file_name"] = None
+    with pytest.raises(CorpusError, match="row without a file name: 1 .line 3"):
+        read(rows)
+
+
+def test_clips_of_unknown_speakers_train_where_speakers_are_dealt_out(read, rows):
+    many = [row | {"file_name": f"a/{n}.wav", "speaker": f"s{n}" if n % 2 else None} for n, row in enumerate(rows * 5)]
+    found = read(many, drop=["split"])
+    assert found["train"]["speaker"][:].count(None) == 10
+    assert None not in found["validation"]["speaker"][:] + found["test"]["speaker"][:]
+
+
+@pytest.mark.parametrize("name", ["a/" + "x" * 300 + ".wav", "a/" + "y/" * 3000])
+def test_a_name_that_is_too_long_for_the_system_is_a_missing_file(read, rows, name):
+    rows[0]["file_name"] = name
+    with pytest.raises(CorpusError, match="missing file: 1"):
+        read(rows)
+
+
+@pytest.mark.parametrize("name", ["path", "speaker", "split", "file_name"])
+def test_a_task_cannot_have_the_name_of_a_column_that_means_something_else(read, rows, name, tmp_path):
+    read(rows)
+    with pytest.raises(CorpusError, match=f"a task has the label '{name}'"):
+        read_metadata_csv(tmp_path, parse_tasks([{"name": name, "kind": "classes", "labels": ["a", "b"]}]))
+
+
+def test_a_linked_file_keeps_the_name_that_the_table_gives_it(read, rows, tmp_path):
+    read(rows)
+    (tmp_path / "a" / "0.wav").rename(tmp_path / "5f3c")
+    (tmp_path / "a" / "0.wav").symlink_to(tmp_path / "5f3c")
+    assert read_metadata_csv(tmp_path, TASKS)["train"]["path"][0] == str(tmp_path / "a" / "0.wav")
+
+
+def test_a_test_split_alone_is_a_corpus_where_nothing_will_be_trained(read, rows, tmp_path):
+    for row in rows:
+        row["split"] = "test"
+    with pytest.raises(CorpusError, match="split without clips: 1 .train"):
+        read(rows)
+    assert list(read_metadata_csv(tmp_path, TASKS, to_train=False)) == ["test"]

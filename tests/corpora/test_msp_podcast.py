@@ -140,7 +140,7 @@ def test_a_speaker_in_two_splits_is_a_warning(write, table, caplog):
         ({"EmoClass": [*"AHSDUFCN", None, "X", None]}, r"EmoClass that is none of .*: 1 \(MSP-PODCAST_0001_0008 nan\)"),
         ({"Split_Set": ["Training", *["Train"] * 9, "Test3"]}, r"Split_Set that is none of .*: 1 \(Training\)"),
         ({"FileName": ["MSP-PODCAST_0001_0000.wav"] * 11}, r"turn that is labelled twice: 10 \(MSP-PODCAST_0001_0000"),
-        ({"FileName": [None, *[f"{number}.wav" for number in range(10)]]}, r"row without FileName: 1 \(0\)"),
+        ({"FileName": [None, *[f"{number}.wav" for number in range(10)]]}, r"row without FileName: 1 \(line 2\)"),
     ],
 )
 def test_what_is_wrong_with_the_table_is_named(write, table, change, message):
@@ -153,7 +153,7 @@ def test_missing_columns_twice_the_same_recording(write, table):
     write_clip(Path(root, "Audio/MSP-PODCAST_0001_0000.wav"))
     with pytest.raises(CorpusError, match="recording found twice: 1 .*MSP-PODCAST_0001_0000.wav"):
         read_msp_podcast(root)
-    with pytest.raises(CorpusError, match="lacks the columns SpkrID .found FileName.*use the release's file"):
+    with pytest.raises(CorpusError, match="has no column SpkrID .found FileName.*use the release's file"):
         read_msp_podcast(write(table.drop(columns="SpkrID")))
 
 
@@ -179,3 +179,28 @@ def test_another_count_than_the_papers_is_a_warning(write, table, caplog, monkey
     monkeypatch.setattr("paravox.corpora.msp_podcast.PAPER_CLIPS", 3)
     read_msp_podcast(root)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b'FileName,EmoClass\n"a.wav,A\n', "a quotation mark is not closed"),
+        ("FileName,EmoClass\n\u00e9,A\n".encode("cp1252"), "is not in UTF-8: line 2"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_our_error(write, table, content, message):
+    root = Path(write(table))
+    next(root.rglob("labels_con*.csv")).write_bytes(content)
+    with pytest.raises(CorpusError, match=message):
+        read_msp_podcast(root)
+
+
+def test_a_header_in_another_case_and_trailing_commas_read_alike(write, table):
+    root = Path(write(table))
+    expected = read_msp_podcast(root)[:]
+    (file,) = root.rglob("labels_con*.csv")
+    first, *rest = file.read_text().splitlines()
+    file.write_text("\n".join([first.upper().replace("GENDER", " gender"), *(line + "," for line in rest), ",,"]))
+    assert read_msp_podcast(root)[:] == expected

@@ -1,6 +1,7 @@
 """What the readers of emotion corpora share."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,39 @@ def test_warnings_have_counts_and_three_examples(caplog):
         "ESD: left out: 4 (a, b, c)",
         "ESD: 1,234 clips instead of the paper's 35,000: results cannot be compared directly with the paper's",
     ]
+
+
+def test_links_that_lead_in_circles_are_survived_and_nothing_behind_them_is_lost(tmp_path):
+    for name in ("root/a/1.wav", "root/b/2.wav", "outside/3.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "root/a/up").symlink_to(tmp_path / "root")
+    (tmp_path / "root/a/self").symlink_to(tmp_path / "root/a")
+    (tmp_path / "outside/back").symlink_to(tmp_path / "root")
+    (tmp_path / "root/b/out").symlink_to(tmp_path / "outside")
+    # Two names of one folder are no circle: both lead to recordings that were named so.
+    (tmp_path / "root/c").symlink_to(tmp_path / "root/b")
+    (tmp_path / "root/broken").symlink_to(tmp_path / "gone")
+    found = [str(path.relative_to(tmp_path / "root")) for path in list_audio(list_files(tmp_path / "root"))]
+    assert found == ["a/1.wav", "b/2.wav", "b/out/3.wav", "c/2.wav", "c/out/3.wav"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    scan = os.scandir
+
+    def refuse(place):
+        if Path(place).name == "locked":
+            raise PermissionError(13, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(CorpusError, match="the folder .*locked cannot be read .Permission denied"):
+        list_files(tmp_path)
+    assert list_files(tmp_path / "no such folder") == []
+
+
+@pytest.mark.parametrize("name", ["a.m4a", "a.AAC", "a.3gp", "a.amr", "a.webm", "a.opus", "a.mp3", "a.WAV", "a.aif"])
+def test_what_a_phone_records_is_a_recording(name):
+    assert list_audio([Path(name)]) == [Path(name)]
+    assert list_audio([Path("a.raw"), Path("a.mp4"), Path("a.txt"), Path("wav")]) == []

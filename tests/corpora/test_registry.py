@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from datasets import Dataset, DatasetDict
 from little_corpora import write_clip, write_metadata_corpus
 
 from paravox.corpora import registry
@@ -38,10 +39,14 @@ def test_every_emotion_corpus_has_its_label_set():
 
 def write_iemocap(folder):
     """Three sessions of IEMOCAP, two turns each: an emotion, and no majority."""
-    for session in ("01", "02", "03"):
+    for seed, session in enumerate(("01", "02", "03")):
         lines = []
         for turn, code in ((f"Ses{session}F_impro01_F000", "hap"), (f"Ses{session}F_impro01_M001", "xxx")):
-            write_clip(folder / f"Session{int(session)}/sentences/wav/x/{turn}.wav", seed=0, seconds=0.02)
+            write_clip(
+                folder / f"Session{int(session)}/sentences/wav/x/{turn}.wav",
+                seed=2 * seed + (code == "xxx"),
+                seconds=0.02,
+            )
             lines.append(f"[1.0 - 2.0]\t{turn}\t{code}\t[2.5, 2.5, 2.5]")
         table = folder / f"Session{int(session)}/dialog/EmoEvaluation/Ses{session}F_impro01.txt"
         table.parent.mkdir(parents=True)
@@ -106,6 +111,7 @@ def test_tasks_and_audio_reach_the_readers_that_take_them(tmp_path, monkeypatch)
 
     def read_exvo(data_dir, audio="provided"):
         calls.append((data_dir, audio))
+        return DatasetDict({"train": Dataset.from_dict({"path": []})})
 
     monkeypatch.setitem(registry.CORPORA, "exvo", registry.Corpus(read_exvo))
     load_corpus("exvo", "somewhere", parse_tasks([age]), "raw")

@@ -102,3 +102,88 @@ def test_what_cannot_be_opened():
         read_dataset("unknown")
     with pytest.raises(CorpusError, match="'nobody/nothing' holds no dataset that can be opened"):
         read_dataset("nobody/nothing")
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([0, 1, None], ("0", "1")),
+        ([False, True, None], ("False", "True")),
+        ([False, True, None], ("false", "true")),
+        ([0.0, 1.0, float("nan")], ("0", "1")),
+        (["0", "1", ""], ("0", "1")),
+    ],
+)
+def test_numbers_and_truth_values_in_parquet_are_the_labels_that_they_are_written_as(values, labels):
+    corpus = make_corpus(3).add_column("answer", values)
+    corpus.to_parquet("answers.parquet")
+    read = read_dataset("answers.parquet")["train"]
+    task = Task("answer", "classes", labels=labels)
+    assert MultiTaskDataset(read, [task]).labels["answer"].tolist() == [0, 1, -100]
+
+
+@pytest.mark.parametrize("value", [2, 0.5, True])
+def test_a_number_that_is_no_label_is_named(value):
+    corpus = make_corpus(1).add_column("answer", [value])
+    with pytest.raises(CorpusError, match=f"'{value}' is not one of its labels .'0', '1'"):
+        MultiTaskDataset(corpus, [Task("answer", "classes", labels=("0", "1"))])
+
+
+@pytest.mark.parametrize("names", [("train_0", "test_0"), ("train", "test0"), ("train-1-of-2", "Test 1")])
+def test_parquet_of_test_never_becomes_train(names):
+    for number, name in enumerate(names):
+        make_corpus(1, first=number).to_parquet(f"corpus/{name}.parquet")
+    splits = read_dataset("corpus")
+    assert {split: clips["age"][:] for split, clips in splits.items()} == {"train": [20.0], "test": [21.0]}
+
+
+def test_parquet_whose_split_is_unknown_is_no_part_of_train_beside_one_that_is_named(caplog):
+    make_corpus(1).to_parquet("corpus/holdout.parquet")
+    make_corpus(1, first=1).to_parquet("corpus/test.parquet")
+    assert len(read_dataset("corpus")["train"]) == 1
+    assert "Parquet files that name no split, which are Train: 1" in caplog.text
+    make_corpus(1, first=2).to_parquet("corpus/train.parquet")
+    with pytest.raises(CorpusError, match="others whose names begin with no split .corpus/holdout.parquet"):
+        read_dataset("corpus")
+
+
+def test_parquet_behind_a_link_to_a_folder_is_found():
+    make_corpus(1).to_parquet("elsewhere/train.parquet")
+    Path("corpus").mkdir()
+    Path("corpus/linked").symlink_to(Path("elsewhere").absolute())
+    assert len(read_dataset("corpus")["train"]) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\0" * 100 + b"PAR1", b"{}"])
+def test_a_damaged_parquet_file_is_our_error(content):
+    Path("damaged.parquet").write_bytes(content)
+    with pytest.raises(CorpusError, match="holds no dataset that can be opened .*give a folder"):
+        read_dataset("damaged.parquet")
+
+
+def test_a_pointer_of_git_lfs_says_that_it_is_one():
+    Path("corpus").mkdir()
+    Path("corpus/train.parquet").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    for place in ("corpus", "corpus/train.parquet"):
+        with pytest.raises(CorpusError, match="train.parquet is a pointer of Git LFS"):
+            read_dataset(place)
+
+
+def test_a_damaged_saved_dataset_is_our_error():
+    make_corpus(2).save_to_disk("saved")
+    Path("saved/state.json").write_text('{"_data_files": 3}')
+    with pytest.raises(CorpusError, match="holds no dataset that can be opened"):
+        read_dataset("saved")
+
+
+def test_two_names_of_one_split_are_refused():
+    DatasetDict({"dev": make_corpus(1), "validation": make_corpus(1)}).save_to_disk("saved")
+    with pytest.raises(CorpusError, match="two splits that mean validation"):
+        read_dataset("saved")
+
+
+def test_speakers_in_two_splits_are_counted(caplog):
+    parts = {split: make_corpus(1).add_column("speaker", ["s1"]) for split in ("train", "test")}
+    DatasetDict(parts).save_to_disk("saved")
+    read_dataset("saved")
+    assert "speakers in more than one split, whom a model would know when it is tested: 1 (s1)" in caplog.text

@@ -135,3 +135,15 @@ def test_impossible_splits():
     sessions = CLIPS.add_column("session", ["a", "b"] * 12)
     with pytest.raises(CorpusError, match="2 sessions cannot be dealt out .*: use split_by: random"):
         split_clips(sessions)
+
+
+def test_two_spellings_of_a_speaker_are_dealt_out_together():
+    names = [f"s{number:02}" for number in range(20)]
+    both = pd.Series([*names, *(f" {name.upper()} " for name in names)])
+    splits = split_by_speaker(both, seed=0)
+    assert splits[:20].tolist() == splits[20:].tolist() == split_by_speaker(pd.Series(names), seed=0).tolist()
+
+
+def test_clips_of_unknown_speakers_are_in_train():
+    splits = split_by_speaker(pd.Series(["a", None, "b", "c", None, float("nan")]), seed=0)
+    assert splits[[1, 4, 5]].tolist() == ["train"] * 3 and splits.notna().all()

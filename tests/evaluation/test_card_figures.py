@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from paravox.evaluation import card_figures
-from paravox.evaluation.card_figures import plot_scores, plot_training_curves
+from paravox.evaluation.card_figures import plot_confusion_matrix, plot_scores, plot_training_curves
 from paravox.modeling.tasks import Task
 
 TASKS = [
@@ -117,3 +117,30 @@ def test_curves_are_the_losses_and_scores_of_the_log(figures, tmp_path):
 def test_a_log_without_anything_to_plot_has_no_figure(figures, tmp_path):
     assert not plot_training_curves([{"step": 40, "train_runtime": 100.0, "eval_loss": 1.0}], tmp_path / "curves.png")
     assert not figures
+
+
+def test_labels_that_matplotlib_would_take_for_something_else_are_drawn(split, tmp_path):
+    """Such as mathematics, or a name that is hidden from a legend."""
+    names = ["$\\frac$", "_a $x_ y$", "x" * 200]
+    tasks = [
+        Task(name, kind=kind, labels=tuple(names))
+        for name, kind in (("emotion", "intensities"), ("country", "classes"))
+    ]
+    assert len(plot_scores(tasks, *split, tmp_path)) == 2
+    assert (tmp_path / "emotion.png").is_file() and (tmp_path / "country.png").is_file()
+
+
+def test_a_figure_that_fails_is_a_warning_with_the_reason_and_the_others_stay(split, tmp_path, monkeypatch, caplog):
+    def fail(*arguments):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(card_figures, "plot_ccc_by_label", fail)
+    assert [figure["file"] for figure in plot_scores(TASKS, *split, tmp_path)] == ["country.png"]
+    assert "emotion.png could not be drawn and is left out: RuntimeError: no font" in caplog.text
+
+
+def test_sixty_classes_have_no_numbers_that_take_a_minute_to_draw(figures, tmp_path):
+    task = Task("word", kind="classes", labels=tuple(f"w{number}" for number in range(60)))
+    plot_confusion_matrix(task, np.eye(60), np.arange(60), tmp_path / "word.png")
+    axes = figures["word.png"].axes[0]
+    assert not axes.texts and len(figures["word.png"].axes) == 2  # the other one is the scale of the colours

@@ -79,3 +79,22 @@ def test_a_file_without_predictions_is_named(tmp_path, content):
         file.write_bytes(content)
     with pytest.raises(CheckpointError, match="test.npz holds no predictions .*finished run"):
         read_predictions(file)
+
+
+def test_a_damaged_file_is_our_error_wherever_it_is_damaged(tmp_path):
+    values = {"age": np.arange(40.0), "origin": np.eye(4).repeat(10, axis=0)}
+    write_predictions(tmp_path / "sound.npz", values, {}, None, None)
+    content = (tmp_path / "sound.npz").read_bytes()
+    for place in range(0, len(content), 7):
+        damaged = content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        try:
+            read_predictions(tmp_path / "damaged.npz")
+        except CheckpointError:
+            continue
+
+
+def test_arrays_of_different_lengths_are_refused(tmp_path):
+    np.savez(tmp_path / "mixed.npz", age=np.zeros(3), origin=np.zeros((4, 2)))
+    with pytest.raises(CheckpointError, match="its arrays differ in length"):
+        read_predictions(tmp_path / "mixed.npz")

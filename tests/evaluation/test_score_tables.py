@@ -37,3 +37,9 @@ def test_many_long_columns_are_not_cut(capsys):
 def test_no_rows_is_an_empty_table(capsys):
     print_scores("Nothing", {})
     assert "Nothing" in capsys.readouterr().out
+
+
+def test_brackets_in_the_name_of_a_model_are_no_markup(capsys):
+    print_scores("[bold]", {"runs/take [final]": {"val": {"age_mae": 1.0}}, "[laugh]": {"val": {"age_mae": 2.0}}})
+    printed = capsys.readouterr().out
+    assert "runs/take [final]" in printed and "[laugh]" in printed and "[bold]" in printed

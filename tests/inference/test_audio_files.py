@@ -19,5 +19,17 @@ def test_a_folder_stands_for_the_audio_files_below_it(tmp_path):
 
 def test_a_folder_without_audio_is_named(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(AudioError, match=rf"folder {tmp_path} holds no audio file \(.aiff, .*\): give another one"):
+    with pytest.raises(
+        AudioError, match=rf"folder {tmp_path} holds no audio file \(.3gp, .aac, .*\): give another one"
+    ):
         find_audio_files([str(tmp_path)])
+
+
+def test_linked_folders_circles_and_recordings_of_phones_are_found(tmp_path):
+    for name in ("folder/a.m4a", "elsewhere/b.amr", "elsewhere/c.3gp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "folder")
+    found = [path.relative_to(tmp_path / "folder") for path in find_audio_files([str(tmp_path / "folder")])]
+    assert found == [Path("a.m4a"), Path("linked/b.amr"), Path("linked/c.3gp")]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from little_corpora import write_clip
+import yaml
+from little_corpora import write_clip, write_metadata_corpus
 from matplotlib.image import imread
 
 from paravox.modeling.errors import ConfigError, CorpusError
@@ -152,3 +153,25 @@ def test_settings_that_do_not_fit(corpus, open_corpora):
             describe.main(argv)
     with pytest.raises(CorpusError, match=r"labels: \[angry, calm, happy, sad\]"):
         describe.main(["tasks.yaml", "--corpus", "turev", "--data_dir", str(open_corpora / "turev")])
+
+
+def test_a_shipped_yaml_with_balanced_class_weights_describes_a_corpus(tmp_path):
+    """The first command of the README: the weights need Train, and describing needs no weights."""
+    shipped = Path(describe.__file__).parent / "burst2vec/configs/real_bursts.yaml"
+    settings = yaml.safe_load(shipped.read_text())
+    assert any(task.get("class_weights") == "balanced" for task in settings["tasks"])
+    write_metadata_corpus(tmp_path / "bursts", settings["tasks"])
+    found = describe.main([str(shipped), "--data_dir", str(tmp_path / "bursts")])
+    assert found["train"]["labels"]["origin"]["known"] == 8
+
+
+def test_a_test_split_alone_and_a_figure_that_fails(corpus, monkeypatch, caplog):
+    Path("corpus/metadata.csv").write_text("\n".join([ROWS[0], ROWS[1].replace("train", "test"), ROWS[5]]))
+
+    def fail(*arguments):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(describe, "plot_lengths", fail)
+    assert list(describe.main(["tasks.yaml", "--data_dir", "corpus", "--output_dir", "out"])) == ["test"]
+    assert "the figure of the lengths could not be drawn" in caplog.text
+    assert Path("out/describe.json").is_file() and Path("out/age_by_country.png").is_file()

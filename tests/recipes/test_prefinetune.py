@@ -9,9 +9,10 @@ import torch
 from huggingface_hub import ModelCard
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
 
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.errors import AudioError, ConfigError, CorpusError
 from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning
 from paravox.recipes.prefinetuning import prefinetune
+from paravox.runs.program_settings import CorporaSettings
 from paravox.study.results_file import ResultsFile
 from paravox.trainers import lower_states
 
@@ -120,3 +121,19 @@ def test_few_shot_trials_are_run_before_the_next_combination(run, esd_folder, mo
     assert order == ["checkpoint=none", *(entry for name in names for entry in (name, f"checkpoint={name}"))]
     table = ResultsFile(Path("study/results.sqlite"), {}).table()
     assert len(table) == 4 * 2 * 2 * 2 * 2 and set(table["status"]) == {"finished"}
+
+
+def test_a_clip_that_the_encoder_cannot_take_is_named_before_the_first_step(run, monkeypatch):
+    """Whisper takes 30 seconds; here every clip counts as longer."""
+    real = prefinetune.check_clips
+    monkeypatch.setattr(prefinetune, "check_clips", lambda datasets, longest: real(datasets, longest / 10_000))
+    monkeypatch.setattr(prefinetune.PreFinetuningTrainer, "train", lambda *given, **options: pytest.fail("it trained"))
+    with pytest.raises(AudioError, match="clips cannot be used .* but the encoder takes at most 0.003 s"):
+        run(PRE_FINETUNING_CONFIGS[-1], "--combination", "emodb", encoder="whisper")
+
+
+def test_a_corpus_whose_own_split_lacks_a_part_is_refused(open_corpora, monkeypatch):
+    monkeypatch.setattr(prefinetune, "split_clips", lambda clips, *settings: {"train": clips})
+    settings = CorporaSettings(["emodb"], str(open_corpora))
+    with pytest.raises(CorpusError, match="corpus 'emodb' has no clips in validation, test"):
+        prefinetune.open_corpus("emodb", settings, seed=0)

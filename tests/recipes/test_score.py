@@ -113,7 +113,9 @@ def test_every_row_is_what_its_predictions_score(saved_members, corpus, tmp_path
 
 def test_a_constant_prediction_that_saw_the_scored_labels_says_so(saved_members, corpus, monkeypatch):
     load = score.load_corpus
-    monkeypatch.setattr(score, "load_corpus", lambda *given: {"validation": load(*given)["validation"]})
+    monkeypatch.setattr(
+        score, "load_corpus", lambda *given, **options: {"validation": load(*given, **options)["validation"]}
+    )
     found = score.main([saved_members[0], "--data_dir", str(corpus)])
     assert list(found) == ["constant prediction fitted on validation", saved_members[0]]
     ages = np.array([float(row["age"]) for row in clips_of(corpus, "validation")])
@@ -231,3 +233,27 @@ def test_the_report_has_players_only_where_they_are_asked_for(saved_members, cor
     assert file.read_text().count("<audio controls") == 30
     with pytest.raises(ConfigError, match="report_audio puts recordings into a report: give --report FILE.html, too"):
         score.main([saved_members[0], "--data_dir", str(corpus), "--report_audio"])
+
+
+def test_a_test_set_alone_is_scored(saved_members, corpus):
+    """Neither clips in Train nor every class in it are needed."""
+    table = corpus / "metadata.csv"
+    header, *rows = table.read_text().splitlines()
+    rows = [row.replace(",validation,", ",test,") for row in rows if ",validation," in row]
+    table.write_text("\n".join([header, *rows]))
+    found = score.main([saved_members[0], "--data_dir", str(corpus), "--split", "test"])
+    assert list(found) == ["constant prediction fitted on test", saved_members[0]]
+    with pytest.raises(CorpusError, match="it has test, so give one of these by --split"):
+        score.main([saved_members[0], "--data_dir", str(corpus)])
+
+
+def test_a_train_split_that_lacks_labels_does_not_stop_the_scoring(saved_members, corpus):
+    table = corpus / "metadata.csv"
+    rows = [row.split(",") for row in table.read_text().splitlines()]
+    place = rows[0].index("age")
+    kept = [row for row in rows if row[2] != "train" or row[-1] == "USA"]
+    for row in kept:
+        row[place] = "" if row[2] == "train" else row[place]
+    table.write_text("\n".join(",".join(row) for row in kept))
+    found = score.main([saved_members[0], "--data_dir", str(corpus)])
+    assert list(found)[0] == "constant prediction fitted on validation" and found[saved_members[0]]["age_mae"] > 0

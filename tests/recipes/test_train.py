@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
@@ -514,6 +515,34 @@ def test_weights_are_saved_before_anything_is_scored(demo_data, tmp_path, monkey
 
     monkeypatch.setattr(train, "score_splits", fail)
     with pytest.raises(AudioError, match="a Test clip"):
+        train.main(demo_data)
+
+
+def test_weights_of_the_heads_alone_are_saved_before_anything_is_scored(demo_data, tmp_path, monkeypatch):
+    test_weights_are_saved_before_anything_is_scored(
+        [*demo_data, "--max_steps", "-1", "--num_train_epochs", "0", "--heads_first_epochs", "1"], tmp_path, monkeypatch
+    )
+
+
+def test_a_metric_that_val_cannot_measure_ends_the_run_before_it_reads_an_encoder(demo_data, tmp_path, monkeypatch):
+    table = tmp_path / "data" / "metadata.csv"
+    rows = list(csv.DictReader(table.open()))
+    for row in rows:
+        row["age"] = "" if row["split"] == "validation" else row["age"]
+    with open(table, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    monkeypatch.setattr(train, "build_model", lambda *arguments: pytest.fail("a model was built"))
+    with pytest.raises(ConfigError, match="metric_for_best_model 'age_mae' cannot be measured"):
+        train.main([*demo_data, "--metric_for_best_model", "age_mae"])
+
+
+def test_a_clip_of_test_that_is_too_long_ends_the_run_before_it_reads_an_encoder(demo_data, tmp_path, monkeypatch):
+    """The encoder of the demo is a Whisper, which takes 30 seconds."""
+    soundfile.write(tmp_path / "data" / "audio" / "19.wav", np.zeros(31 * 1000), 1000)
+    monkeypatch.setattr(train, "build_model", lambda *arguments: pytest.fail("a model was built"))
+    with pytest.raises(AudioError, match=r"1 of test.: 19.wav lasts 31.0 s, but the encoder takes at most 30 s"):
         train.main(demo_data)
 
 

@@ -126,3 +126,52 @@ def test_a_file_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_path):
     table = results.table()
     assert table["message"].tolist() == ["why", "else"] and table["device"].tolist()[1] == "cuda bfloat16"
     assert table["device"].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("database is locked", "is in use by another program .database is locked.: wait until that one has finished"),
+        ("database or disk is full", "cannot be written .* free some space"),
+        ("attempt to write a readonly database", "cannot be written .* permissions"),
+        ("disk I/O error", "cannot be written"),
+        ("no such column: key", "is no results file"),
+    ],
+)
+def test_a_file_that_is_locked_or_full_is_not_called_no_results_file(results, monkeypatch, reason, message):
+    def refuse(self):
+        raise sqlite3.OperationalError(reason)
+
+    monkeypatch.setattr(ResultsFile, "_connect", refuse)
+    for use in (lambda: ResultsFile(results.path, DESCRIPTION), results.done, lambda: results.add([row(2)])):
+        with pytest.raises(ConfigError, match=message):
+            use()
+
+
+def test_a_file_that_another_program_holds_is_in_use(results, monkeypatch):
+    monkeypatch.setattr(ResultsFile, "_connect", lambda self: sqlite3.connect(self.path, timeout=0))
+    holder = sqlite3.connect(results.path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(ConfigError, match="is in use by another program"):
+        results.add([row(2)])
+    holder.close()
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": "done"}, {"macro_f1": 1.5}, {"k": 2.5}, {"repetition": "x"}, {"speaker": None}]
+)
+def test_rows_that_are_no_trials_are_not_imported(results, change):
+    results.add([row(2), row(4)])
+    table = results.table().astype(object)
+    for name, value in change.items():
+        table.loc[1, name] = value
+    table.to_csv("changed.csv", index=False)
+    with pytest.raises(ConfigError, match="has 1 rows that are no trials, the first in line 3"):
+        ResultsFile(Path("other.sqlite"), DESCRIPTION).import_trials(Path("changed.csv"))
+
+
+def test_a_speaker_may_be_called_na(results):
+    results.add([row(2, speaker="NA")])
+    results.export_trials(Path("a.csv.gz"))
+    other = ResultsFile(Path("other.sqlite"), DESCRIPTION)
+    assert other.import_trials(Path("a.csv.gz")) == 1 and other.table()["speaker"].tolist() == ["NA"]

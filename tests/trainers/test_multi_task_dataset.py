@@ -59,7 +59,7 @@ def test_a_column_of_class_labels_goes_by_its_names(paths):
         (AGE, {"age": [41.0]}, "1 values lie outside 20 to 40, the first is 41 in row 0, column 'age'"),
         (EMOTION, {"awe": [0.1], "fear": [-0.5]}, "outside 0 to 1, the first is -0.5 in row 0, column 'fear'"),
         (AGE, {"age": ["old"]}, "column 'age' holds a value that is not a number"),
-        (COUNTRY, {"country": ["Peru"]}, r"'Peru' is not one of its labels \(China, USA\)"),
+        (COUNTRY, {"country": ["Peru"]}, r"'Peru' is not one of its labels \('China', 'USA'\)"),
     ],
 )
 def test_labels_that_do_not_fit(task, columns, message):

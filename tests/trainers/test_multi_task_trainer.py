@@ -1,7 +1,9 @@
 """The trainer: what it logs and scores, how losses accumulate, what the paper's settings become, what it refuses."""
 
+import copy
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from paravox.trainers.data_collator import MultiTaskCollator
 from paravox.trainers.lower_states import encode_lower_layers
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
+from paravox.trainers.multi_task_trainer import check_metric_name
 from paravox.trainers.sampler import ClipDraw, GlobalBatch, OneTaskBatchSampler
 
 KINDS = ("emotion", "age", "country")
@@ -416,3 +419,21 @@ def test_a_resume_can_have_more_patience(make_trainer, tmp_path):
     resumed = make_trainer(max_steps=20, early_stopping_patience=5, **settings)
     resumed.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-2"))
     assert resumed.state.global_step == 6
+
+
+@pytest.mark.parametrize("metric", ["age_mae", "eval_age_mae", "s_mtl", "age_loss"])
+def test_a_metric_that_cannot_be_measured_on_this_val_is_refused_before_the_first_step(dataset, metric):
+    labels = dataset.labels | {"age": np.full(CLIPS, np.nan, dtype=np.float32)}
+    without_ages = copy.copy(dataset)
+    without_ages.labels = labels
+    args = SimpleNamespace(metric_for_best_model=metric, eval_strategy="epoch")
+    check_metric_name(dataset.tasks, args, dataset)
+    with pytest.raises(ConfigError, match=f"'{metric}' cannot be measured, .* use emotion_ccc, .* or add labels"):
+        check_metric_name(dataset.tasks, args, without_ages)
+    by_split = SimpleNamespace(**vars(args) | {"metric_for_best_model": "b_age_mae"})
+    with pytest.raises(ConfigError, match="cannot be measured, .* use a_emotion_ccc"):
+        check_metric_name(dataset.tasks, by_split, {"a": dataset, "b": without_ages})
+    # The mean of the losses that there are can be measured.
+    check_metric_name(dataset.tasks, SimpleNamespace(**vars(args) | {"metric_for_best_model": "loss"}), without_ages)
+    # Nothing chooses where nothing is evaluated.
+    check_metric_name(dataset.tasks, SimpleNamespace(**vars(args) | {"eval_strategy": "no"}), without_ages)
