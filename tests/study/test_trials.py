@@ -58,8 +58,15 @@ def clips(tmp_path_factory, saved_encoders):
 
 @pytest.fixture(scope="module")
 def checkpoint(saved_encoders):
-    torch.manual_seed(0)
-    return model_around(str(saved_encoders["whisper"]), [TRIAL_TASK], projection_size=8).eval()
+    model = model_around(str(saved_encoders["whisper"]), [TRIAL_TASK], projection_size=8).eval()
+    # Drawn here, because the versions of Transformers draw different first weights, with which the epochs of a trial
+    # predict something else.
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad and weight.ndim > 1:
+                weight.normal_(0, 0.05, generator=generator)
+    return model
 
 
 def parts(evaluation_labels, test_labels):
@@ -145,26 +152,26 @@ def text(answers):
 def test_a_whole_trial_by_hand(checkpoint, clips, trained):
     history = trial_by_hand(checkpoint, clips, SETTINGS, epochs=8)
     evaluated, tested, weights = zip(*history, strict=True)
-    # Epoch 2 is best, later ones are as good, and on the test part it differs from all of them.
-    assert text(evaluated[1]) == text(evaluated[4]) != text(evaluated[3])
-    assert text(tested[1]) not in [text(answers) for answers in (*tested[:1], *tested[2:])]
+    # Epoch 3 is best, later ones are as good, and on the test part it differs from all of them.
+    assert text(evaluated[2]) == text(evaluated[5]) != text(evaluated[3])
+    assert text(tested[2]) not in [text(answers) for answers in (*tested[:2], *tested[3:])]
     # Whoever looks at the labels of the test part sees the worst of all epochs.
-    chosen = parts(evaluated[1], ~tested[1])
+    chosen = parts(evaluated[2], ~tested[2])
     row = run_trained_trial(checkpoint, DeviceClips(clips), TRIAL, chosen, SETTINGS)
-    assert (row["best_epoch"], row["epochs"], row["evaluation_macro_f1"]) == (2, 2 + SETTINGS.patience, 1.0)
-    assert row["predictions"] == text(tested[1])
+    assert (row["best_epoch"], row["epochs"], row["evaluation_macro_f1"]) == (3, 3 + SETTINGS.patience, 1.0)
+    assert row["predictions"] == text(tested[2])
     assert (row["macro_f1"], row["accuracy"], row["positive_f1"]) == (0, 0, 0)
-    assert (row["test_clips"], row["test_positives"]) == (len(TEST), sum(~tested[1]))
+    assert (row["test_clips"], row["test_positives"]) == (len(TEST), sum(~tested[2]))
     for name, value in trained[0].state_dict().items():
-        torch.testing.assert_close(value, weights[1][name], atol=1e-4, rtol=0, msg=name)
+        torch.testing.assert_close(value, weights[2][name], atol=1e-4, rtol=0, msg=name)
 
     # The same trial with other labels in the test part is the same trial with another score.
     labels = np.arange(len(TEST)) % 3 == 0
-    other = run_trained_trial(checkpoint, DeviceClips(clips), TRIAL, parts(evaluated[1], labels), SETTINGS)
-    assert [other[name] for name in ("best_epoch", "epochs", "predictions")] == [2, 7, row["predictions"]]
-    assert other["macro_f1"] == pytest.approx(macro_f1(labels, tested[1]))
-    assert other["positive_f1"] == pytest.approx(f1_score(labels, tested[1]))
-    assert other["accuracy"] == pytest.approx(accuracy_score(labels, tested[1]))
+    other = run_trained_trial(checkpoint, DeviceClips(clips), TRIAL, parts(evaluated[2], labels), SETTINGS)
+    assert [other[name] for name in ("best_epoch", "epochs", "predictions")] == [3, 8, row["predictions"]]
+    assert other["macro_f1"] == pytest.approx(macro_f1(labels, tested[2]))
+    assert other["positive_f1"] == pytest.approx(f1_score(labels, tested[2]))
+    assert other["accuracy"] == pytest.approx(accuracy_score(labels, tested[2]))
 
     # The score of the evaluation part decides, and not a loss: with these labels it is another epoch.
     other = run_trained_trial(checkpoint, DeviceClips(clips), TRIAL, parts(evaluated[3], labels), SETTINGS)
