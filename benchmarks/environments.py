@@ -28,12 +28,13 @@ def record_environments(part: str, found: dict[str, Any]) -> None:
 
 def with_tables(page: str, results: dict[str, Any]) -> str:
     """The page with the tables of the results, each between two comments that name it, where the page has these."""
-    for name, table in {"transformers": versions_table(results), "floors": floors_table(results)}.items():
+    tables = {"transformers": versions_table, "floors": floors_table, "fresh": fresh_table}
+    for name, make_table in tables.items():
         if f"<!-- {name} -->" not in page:
             continue
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = page.partition(start)
-        page = before + start + "\n" + table + "\n" + end + rest.partition(end)[2]
+        page = before + start + "\n" + make_table(results) + "\n" + end + rest.partition(end)[2]
     return page
 
 
@@ -54,6 +55,18 @@ def floors_table(results: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found.get("versions", {}).items())
     lines = [["Python", "tests passed", "failed", "skipped", "versions"], ["---"] * 5]
     lines.append([str(found.get(name, "")) for name in ("Python", "passed", "failed", "skipped")] + [versions])
+    return _lines(lines)
+
+
+def fresh_table(results: dict[str, Any]) -> str:
+    """Environments that were made from nothing: their versions, the largest difference, and the seconds."""
+    titles = ["environment", "Python", "torch", "Transformers", "largest difference", "installing", "demo"]
+    lines = [titles, ["---"] * len(titles)]
+    for name, row in results.get("fresh", {}).items():
+        difference = f"{row['largest_difference']:.0e}" if "error" not in row else "fails"
+        versions = [row.get(title, "") for title in titles[1:4]]
+        seconds = [f"{row[part]} s" if part in row else "" for part in titles[5:]]
+        lines.append([name, *versions, difference, *seconds])
     return _lines(lines)
 
 

@@ -223,9 +223,13 @@ def compare(answers: list[dict[str, Any]], expected: dict[str, dict[str, list]])
         for task, values in expected["together"].items():
             differences.append(np.abs(np.array(answer["predictions"][task]) - values).max())
             for record, row in zip(answer["records"], expected["alone"][task], strict=True):
-                given = list(record[task].values()) if isinstance(record[task], dict) else record[task]
-                differences.append(np.abs(np.array(given) - row).max())
+                differences.append(np.abs(np.array(values_of(record[task])) - row).max())
     return {"largest_difference": float(f"{max(differences):.1e}")}
+
+
+def values_of(answer: dict[str, float] | float) -> list[float] | float:
+    """The numbers of one task in a record of the pipeline or of `paravox predict`."""
+    return list(answer.values()) if isinstance(answer, dict) else answer
 
 
 if __name__ == "__main__":
