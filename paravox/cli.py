@@ -62,12 +62,27 @@ def answer(name: str, *arguments: str) -> None:
         sys.exit(2)
     sys.argv = [f"paravox {name}", *arguments]  # argparse names the program after it
     try:
-        if name in WITH_SETTINGS and set(HELP) & set(arguments):
-            show_settings(COMMANDS[name][0], arguments)
+        if set(HELP) & set(arguments):
+            show_help(name, arguments)
         program = import_module(f"paravox.recipes.{COMMANDS[name][0]}")
     except KeyboardInterrupt:  # the libraries take seconds to import
         sys.exit(130)
     run(program.main, arguments, go_on=getattr(program, "GO_ON", START_AGAIN))
+
+
+def show_help(name: str, arguments: Sequence[str]) -> None:
+    """Prints the help of a program, without importing the libraries that the program needs, and ends the process.
+
+    Args:
+        name (`str`): of the command.
+        arguments (list of `str`): of the command, with one of `HELP`.
+    """
+    program = COMMANDS[name][0]
+    if name in WITH_SETTINGS:
+        show_settings(program, arguments)
+    from paravox.runs.late_imports import main_with_late_imports
+
+    run(main_with_late_imports(f"paravox.recipes.{program}"), arguments)
 
 
 def show_settings(program: str, arguments: Sequence[str]) -> None:

@@ -25,7 +25,8 @@ from rich.console import Console
 
 from paravox.corpora.class_weights import without_balanced_weights
 from paravox.corpora.description import describe_split, description_tables
-from paravox.corpora.registry import CORPORA, emotion_tasks, load_corpus
+from paravox.corpora.names import CORPUS_NAMES
+from paravox.corpora.registry import emotion_tasks, load_corpus
 from paravox.corpora.table_1 import (
     PaperTable,
     describe_speakers,
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         "where the options below are not given, and corpus_options go to the reader of the corpus",
     )
     parser.add_argument("--data_dir", metavar="FOLDER", help="the folder of the corpus")
-    parser.add_argument("--corpus", metavar="NAME", help=f"one of {', '.join(CORPORA)} (default: metadata_csv)")
+    parser.add_argument("--corpus", metavar="NAME", help=f"one of {', '.join(CORPUS_NAMES)} (default: metadata_csv)")
     parser.add_argument("--audio", help="which recordings of ExVo: provided or raw (default: provided)")
     parser.add_argument(
         "--output_dir", metavar="FOLDER", type=Path, help="write describe.json, table 1 and the figures here"

@@ -3,6 +3,9 @@
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from importlib import import_module
+from io import StringIO
 
 import pytest
 
@@ -22,6 +25,16 @@ finally:
 """
 
 
+# Runs the command where the heavy libraries cannot be imported.
+WITHOUT_LIBRARIES = """
+import sys
+sys.modules |= dict.fromkeys(("torch", "transformers", "datasets", "numpy", "pandas", "matplotlib", "rich"))
+sys.argv = ["paravox", *sys.argv[1:]]
+from paravox.cli import main
+main()
+"""
+
+
 def command(*arguments, code=None):
     program = ["-c", code] if code else ["-m", "paravox"]
     return subprocess.run([sys.executable, *program, *arguments], capture_output=True, text=True, timeout=120)
@@ -38,6 +51,19 @@ def test_it_answers_without_the_libraries(asked):
         assert done.stderr == "paravox: unknown command 'pedict': did you mean 'predict'?\n"
     else:
         assert all(f"  {name} " in done.stdout for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("name", [name for name in cli.COMMANDS if name not in cli.WITH_SETTINGS])
+def test_help_is_the_programs_own_and_needs_no_library(name, tmp_path):
+    """In a process that cannot import the libraries, the same text as from the program in this one."""
+    done = command(name, "--help", code=WITHOUT_LIBRARIES)
+    assert done.returncode == 0, done.stderr
+    program = import_module(f"paravox.recipes.{cli.COMMANDS[name][0]}")
+    with redirect_stdout(StringIO()) as text, pytest.raises(SystemExit):
+        program.main(["--help"])
+    # argparse names the program after the file that was started.
+    usage, _, rest = text.getvalue().partition("\n\n")
+    assert rest and rest in done.stdout and done.stdout.startswith(f"usage: paravox {name} ")
 
 
 def test_a_name_that_is_near_to_none(monkeypatch, capsys):

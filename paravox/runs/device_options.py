@@ -2,10 +2,13 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-from paravox.trainers.devices import DTYPES, choose_device, choose_dtype, device_line
+# Those of paravox.trainers.devices. They are written out, because torch takes seconds to import, and help needs none.
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
@@ -15,17 +18,19 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--dtype",
-        choices=list(DTYPES),
+        choices=DTYPES,
         help="Precision of the computation (default: bfloat16 on a CUDA device that has it, otherwise float32).",
     )
 
 
-def chosen_device(device: str | None, dtype: str | None) -> tuple[torch.device, torch.dtype]:
+def chosen_device(device: str | None, dtype: str | None) -> "tuple[torch.device, torch.dtype]":
     """The device and precision of these options, which a line on stderr names.
 
     Raises:
         ConfigError: if there is no such device or precision.
     """
+    from paravox.trainers.devices import choose_device, choose_dtype, device_line
+
     chosen = choose_device(device)
     precision = choose_dtype(dtype, chosen)
     print(device_line(chosen, precision), file=sys.stderr)

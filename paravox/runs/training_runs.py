@@ -1,6 +1,5 @@
 """Starts train.py several times, for programs that compare runs. What is finished is not run again."""
 
-import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -67,15 +66,6 @@ def refuse_options(options: Iterable[str], reasons: dict[str, str]) -> None:
         name = option.split("=")[0]
         if name in reasons:
             raise ConfigError(f"{name} cannot be passed on to train.py: {reasons[name]}")
-
-
-def add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options `--output_dir`, `--output` and `--overwrite`, which every program that compares runs has."""
-    parser.add_argument("--output_dir", type=Path, required=True, help="Folder that gets one sub-folder per run.")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="JSON file for the results. The figures are written beside it."
-    )
-    parser.add_argument("--overwrite", action="store_true", help="Repeat runs that are already finished.")
 
 
 def without_paths(arguments: Sequence[str]) -> list[str]:

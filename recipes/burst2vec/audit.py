@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from paravox.corpora.registry import CORPORA, load_corpus
+from paravox.corpora.names import CORPUS_NAMES
+from paravox.corpora.registry import load_corpus
 from paravox.evaluation.audited_corpus import AuditedCorpus, open_audited_corpus
 from paravox.evaluation.leakage import (
     LEAKAGE,
@@ -88,7 +89,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data_dir", required=True, help="Folder of the corpus.")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for the results.")
     parser.add_argument(
-        "--corpus", default="metadata_csv", help=f"Name of the corpus: {', '.join(CORPORA)} (default: %(default)s)."
+        "--corpus",
+        default="metadata_csv",
+        help=f"Name of the corpus: {', '.join(CORPUS_NAMES)} (default: %(default)s).",
     )
     parser.add_argument(
         "--audio", default="provided", help="Recordings of ExVo to use: provided or raw (default: %(default)s)."

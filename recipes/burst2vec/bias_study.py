@@ -50,9 +50,10 @@ from paravox.inference.opening import open_model
 from paravox.inference.prediction import default_batch_seconds
 from paravox.modeling.errors import ConfigError
 from paravox.runs.device_options import add_device_options, chosen_device
+from paravox.runs.output_options import add_output_arguments
 from paravox.runs.program import run
 from paravox.runs.suite_runs import SuiteRun, command_line, train_missing
-from paravox.runs.training_runs import GO_ON, TRAIN, add_output_arguments, refuse_options, without_paths
+from paravox.runs.training_runs import GO_ON, TRAIN, refuse_options, without_paths
 from paravox.trainers.clip_pass import PassSettings
 from paravox.trainers.files import write_text
 

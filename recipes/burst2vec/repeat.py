@@ -21,8 +21,9 @@ from paravox.evaluation.finished_run import FROZEN_HEAD, FinishedRun
 from paravox.evaluation.repeated_runs import ADVERSARIAL, NO_ADVERSARIAL, compare, learning_curves, table_rows
 from paravox.evaluation.repeated_runs_figure import plot_repeated_runs
 from paravox.evaluation.score_tables import print_scores
+from paravox.runs.output_options import add_output_arguments
 from paravox.runs.program import run
-from paravox.runs.training_runs import GO_ON, add_output_arguments, refuse_options, train_once, without_paths
+from paravox.runs.training_runs import GO_ON, refuse_options, train_once, without_paths
 from paravox.trainers.files import write_text
 
 VARIANTS = {ADVERSARIAL: ["--adversarial", "true"], NO_ADVERSARIAL: ["--adversarial", "false"]}

@@ -23,7 +23,8 @@ import pandas as pd
 from datasets import Dataset
 
 from paravox.corpora.exvo import COUNTRIES, EMOTIONS
-from paravox.corpora.registry import CORPORA, load_corpus
+from paravox.corpora.names import CORPUS_NAMES
+from paravox.corpora.registry import load_corpus
 from paravox.evaluation.baselines import constant_predictions
 from paravox.evaluation.group_scores import groups_of_columns
 from paravox.evaluation.score_names import SPLIT_TITLES
@@ -101,7 +102,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--data_dir", required=True, help="Folder of the corpus.")
     parser.add_argument(
-        "--corpus", default="metadata_csv", help=f"Name of the corpus: {', '.join(CORPORA)} (default: %(default)s)."
+        "--corpus",
+        default="metadata_csv",
+        help=f"Name of the corpus: {', '.join(CORPUS_NAMES)} (default: %(default)s).",
     )
     parser.add_argument(
         "--audio", default="provided", help="Recordings of ExVo to use: provided or raw (default: %(default)s)."

@@ -7,6 +7,7 @@ from datasets import Dataset, DatasetDict
 from little_corpora import write_clip, write_metadata_corpus
 
 from paravox.corpora import registry
+from paravox.corpora.names import CORPUS_NAMES
 from paravox.corpora.registry import CORPORA, EMOTION_CORPORA, emotion_tasks, load_corpus, read_corpus
 from paravox.modeling.errors import ConfigError, CorpusError
 from paravox.modeling.tasks import Task, parse_tasks
@@ -32,6 +33,7 @@ EMOTION = Task("emotion", "classes", labels=("angry", "calm", "happy", "sad"))
 def test_every_emotion_corpus_has_its_label_set():
     assert {name: list(CORPORA[name].emotions) for name in EMOTION_CORPORA} == LABEL_SETS
     assert set(CORPORA) == {"exvo", "metadata_csv", "dataset", *LABEL_SETS}
+    assert tuple(CORPORA) == CORPUS_NAMES
     for name, labels in LABEL_SETS.items():
         assert emotion_tasks(name) == [Task("emotion", "classes", labels=tuple(labels))]
     assert emotion_tasks("exvo") == emotion_tasks("metadata_csv") == []

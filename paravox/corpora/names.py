@@ -1,0 +1,16 @@
+"""The names of all corpora, for help texts: their readers take seconds to import."""
+
+CORPUS_NAMES = (
+    "exvo",
+    "metadata_csv",
+    "dataset",
+    "iemocap",
+    "msp_improv",
+    "msp_podcast",
+    "masc",
+    "esd",
+    "emodb",
+    "ased",
+    "turev",
+    "ravdess",
+)
