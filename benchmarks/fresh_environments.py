@@ -133,7 +133,9 @@ def run(*command: str | Path, folder: Path, **options: Any) -> str:
 
 
 def versions_of(python: Path, folder: Path) -> dict[str, str]:
-    code = "import platform, torch, transformers as t; print(platform.python_version(), torch.__version__, t.__version__)"
+    code = (
+        "import platform, torch, transformers as t; print(platform.python_version(), torch.__version__, t.__version__)"
+    )
     return dict(zip(("Python", "torch", "Transformers"), run(python, "-c", code, folder=folder).split(), strict=True))
 
 

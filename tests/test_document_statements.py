@@ -259,6 +259,40 @@ def test_the_environments_are_those_of_their_file():
     assert shown == ", ".join(f"{name} {version}" for name, version in floors["versions"].items())
 
 
+def test_the_new_environments_are_those_of_their_file():
+    results = json.loads((ROOT / "benchmarks/environments.json").read_text()).get("fresh", {})
+    found = [table for table in tables_of("docs/environments.md") if table[0][0] == "environment"]
+    rows = found[0][1:] if found else []
+    assert [row[0] for row in rows] == list(results)
+    for name, *versions, difference, installing, demo in rows:
+        result = results[name]
+        assert versions == [result["Python"], result["torch"], result["Transformers"]]
+        assert float(difference) == pytest.approx(result["largest_difference"], rel=0.5)
+        assert float(difference) <= 1e-5, f"{name} predicts something else"
+        assert (installing, demo) == (f"{result['installing']} s", f"{result['demo']} s" if "demo" in result else "")
+
+
+def test_the_seconds_of_starting_are_those_of_their_file():
+    rows = json.loads((ROOT / "benchmarks/results.json").read_text())["rows"]
+    measured = {name: row for name, row in rows.items() if name.startswith("start_")}
+    found = [table for table in tables_of("docs/environments.md") if table[0][0] == "processor seconds"]
+    titles = {
+        "`paravox --help`": "start_help",
+        "`paravox score --help`": "start_program_help",
+        "`paravox train --help`": "start_train_help",
+        "`import paravox` and the Auto classes": "start_import",
+        "`paravox predict` of one clip": "start_predict",
+    }
+    shown = found[0][1:] if found else []
+    assert {titles[row[0]] for row in shown} == set(measured)
+    for title, before, now, beside, alone, ratio in shown:
+        row = measured[titles[title]]
+        assert [before, now, alone, ratio] == [
+            str(row.get(name, "")) for name in ("before", "ours", "alternative", "ratio")
+        ]
+        assert beside == row["beside"]
+
+
 def test_the_list_of_keys_is_complete():
     fields = {}
     for settings in SETTINGS["burst2vec.train"]:

@@ -1,6 +1,7 @@
 """The wheel: it holds what the folders hold, nothing at top level but paravox, and imports from anywhere."""
 
 import configparser
+import json
 import os
 import re
 import subprocess
@@ -68,6 +69,10 @@ def test_every_python_that_is_named_is_one_that_setup_allows(wheel):
     settings.read(ROOT / "setup.cfg")
     named = re.findall(r"Python :: (3\.\d+)", settings["metadata"]["classifiers"])
     assert f">={named[0]}" == settings["options"]["python_requires"] and len(named) >= 2
+    # Those on which the tests ran, or the demo: that of the oldest versions, that of constraints.txt, and new ones.
+    found = json.loads((ROOT / "benchmarks" / "environments.json").read_text())
+    tried = [found["floors"]["Python"], *(row["Python"] for row in found.get("fresh", {}).values() if "demo" in row)]
+    assert set(named) == {"3.11", *(version.rpartition(".")[0] for version in tried)}
 
 
 def test_the_floors_are_the_lower_bounds():

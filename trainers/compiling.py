@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch._inductor.config
 
 from paravox.modeling.model_with_encoder import ModelWithEncoder
 
@@ -27,5 +28,9 @@ def compile_layers(model: ModelWithEncoder, backend: Any = "inductor", mode: str
     # Its name before torch 2.7.
     limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
     setattr(config, limit, max(GRAPHS, getattr(config, limit)))
+    # This analysis fails where lengths may differ (https://github.com/pytorch/pytorch/issues/181563).
+    inductor: Any = getattr(torch._inductor.config, "triton", None)
+    if hasattr(inductor, "coalesce_tiling_analysis"):
+        inductor.coalesce_tiling_analysis = False
     for layer in model.encoder.layers_to_compile:
         layer.compile(backend=backend, mode=mode, dynamic=mode != "reduce-overhead")
