@@ -41,7 +41,8 @@ def late_names(statement: ast.stmt) -> list[str]:
     if isinstance(statement, ast.Import):
         return [alias.asname or alias.name.partition(".")[0] for alias in statement.names]
     targets = statement.targets if isinstance(statement, ast.Assign) else []
-    return [target.id for target in targets] if all(isinstance(target, ast.Name) for target in targets) else []
+    named = [target.id for target in targets if isinstance(target, ast.Name)]
+    return named if len(named) == len(targets) else []
 
 
 def _compiled(*statements: ast.stmt) -> CodeType:
