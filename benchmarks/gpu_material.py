@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 import torch
 from transformers import (
     AutoConfig,
@@ -104,6 +105,18 @@ class Material:
                 (folder / f"{number:06d}{clip.suffix}").symlink_to(clip)
         return folder
 
+    def different_clips(self, count: int) -> list[Path]:
+        """So many clips that all differ, as a corpus needs them: those that repeat another begin some samples later."""
+        clips = self.repeated(count)
+        for number in range(len(self.clips), count):
+            part = self.folder / "later" / f"{number:06d}.wav"
+            if not part.is_file():
+                part.parent.mkdir(exist_ok=True)
+                samples, rate = soundfile.read(clips[number])
+                soundfile.write(part, samples[number // len(self.clips) :], rate)
+            clips[number] = part
+        return clips
+
     def corpus(self, count: int) -> Path:
         """A corpus of so many clips in Train and 64 in each other split, with labels that are drawn at random."""
         folder = self.folder / f"corpus_{count}"
@@ -111,16 +124,16 @@ class Material:
             return folder
         generator = np.random.default_rng(0)
         splits = ["train"] * count + ["validation"] * 64 + ["test"] * 64
-        clips = self.folder_of_clips(len(splits))
-        folder.mkdir()
-        (folder / "audio").symlink_to(clips)
+        (folder / "audio").mkdir(parents=True)
         with open(folder / "metadata.csv", "w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["file_name", "speaker", "split", *EMOTIONS, "age", "origin"])
-            for number, (clip, split) in enumerate(zip(sorted(clips.iterdir()), splits, strict=True)):
+            for number, (clip, split) in enumerate(zip(self.different_clips(len(splits)), splits, strict=True)):
+                name = f"audio/{number:06d}{clip.suffix}"
+                (folder / name).symlink_to(clip)
                 emotions = generator.random(len(EMOTIONS)).round(3)
                 origin = TASKS[2]["labels"][number % 3]
-                table.writerow([f"audio/{clip.name}", f"s{number}", split, *emotions, 7 + number % 75, origin])
+                table.writerow([name, f"s{number}", split, *emotions, 7 + number % 75, origin])
         return folder
 
     def esd(self, speakers: int, train: int = 40, evaluation: int = 20, test: int = 30) -> Path:
@@ -131,7 +144,7 @@ class Material:
         folder = self.folder / f"esd_{speakers}"
         if folder.is_dir():
             return folder
-        clips = cycle(self.clips)
+        clips = iter(self.different_clips(speakers * 5 * (train + evaluation + test)))
         for speaker in range(1, speakers + 1):
             for block, emotion in enumerate(("Neutral", "Angry", "Happy", "Sad", "Surprise")):
                 number = 350 * block

@@ -465,7 +465,7 @@ def _spans(
     """
     probability, length = (getattr(config, f"mask_{axis}_{name}") for name in ("prob", "length"))
     least = getattr(config, f"mask_{axis}_min_masks", 0)  # WavLM has none for features
-    mask = torch.from_numpy(_compute_mask_indices(tuple(shape), probability, length, real, min_masks=least))
+    mask = torch.from_numpy(_compute_mask_indices((shape[0], shape[1]), probability, length, real, min_masks=least))
     if device.type != "cuda":
         return mask.to(device)
     # From pinned memory, the copy does not wait for what the device is doing.

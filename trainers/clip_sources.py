@@ -41,10 +41,12 @@ class ClipSource(Protocol):
     def read(self, row: int, epoch: int) -> Any:
         """One clip, as [`ClipSource.collate`] takes it. A random crop or augmentation depends on the epoch."""
 
-    def collate(self, clips: list[Any], feature_extractor: Any, **options: Any) -> dict[str, torch.Tensor]:
-        """The model's inputs for a batch of clips, padded to the longest of them.
+    def collate(
+        self, clips: list[Any], feature_extractor: Any, padded_seconds: float | None = None
+    ) -> dict[str, torch.Tensor]:
+        """The model's inputs for a batch of clips, padded to the longest of them, or to `padded_seconds`.
 
-        A sampler that pads its batches to a length gives it as `padded_seconds`, above 0, where clips have a length.
+        Vectors have no length, so their sources do not use it.
         """
 
 
@@ -218,5 +220,7 @@ class PooledStates:
         """One clip's states, `(layers, hidden)`."""
         return self.states[row]
 
-    def collate(self, clips: list[np.ndarray], feature_extractor: Any) -> dict[str, torch.Tensor]:
+    def collate(
+        self, clips: list[np.ndarray], feature_extractor: Any, padded_seconds: float | None = None
+    ) -> dict[str, torch.Tensor]:
         return {"pooled_states": torch.from_numpy(np.stack(clips))}

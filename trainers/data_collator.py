@@ -37,9 +37,8 @@ class MultiTaskCollator:
             items (list of `dict`): from a [`MultiTaskDataset`].
         """
         draws = [item["draw"] for item in items]
-        # Vectors have no length.
-        options = {"padded_seconds": draws[0].padded_seconds} if draws[0].padded_seconds else {}
-        batch = self.source.collate([item["clip"] for item in items], self.feature_extractor, **options)
+        clips = [item["clip"] for item in items]
+        batch = self.source.collate(clips, self.feature_extractor, draws[0].padded_seconds or None)
         batch["index"] = torch.tensor([draw.index for draw in draws])
         task = draws[0].task
         if task == ALL_TASKS:

@@ -41,7 +41,9 @@ class Functionals:
         """One clip's functionals, `(functionals,)`."""
         return self.values[row]
 
-    def collate(self, clips: list[np.ndarray], feature_extractor: Any) -> dict[str, torch.Tensor]:
+    def collate(
+        self, clips: list[np.ndarray], feature_extractor: Any, padded_seconds: float | None = None
+    ) -> dict[str, torch.Tensor]:
         return {"functionals": torch.from_numpy(np.stack(clips))}
 
 

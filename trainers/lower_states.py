@@ -290,7 +290,7 @@ def write_states(folder: Path, clips: Iterable[EncodedClip], count: int, layers:
             for clip in clips:
                 states = np.ascontiguousarray(clip.states, np.float32)
                 states.tofile(file)
-                checksum = zlib.crc32(states, checksum)
+                checksum = zlib.crc32(states.tobytes(), checksum)
                 places[clip.row] = 0, written, len(clip.states)
                 pooled[clip.row] = clip.pooled
                 written += len(clip.states)

@@ -89,7 +89,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         refuse_arguments_without_effect(self)
         super().__post_init__()
         # With a copy that blocks, the process would wait in each step for all that the device still has to do.
-        self.accelerator_config.non_blocking = self.dataloader_pin_memory
+        accelerator_config: Any = self.accelerator_config
+        accelerator_config.non_blocking = self.dataloader_pin_memory
         if isinstance(self.task_batch_sizes, str):
             self.task_batch_sizes = json.loads(self.task_batch_sizes)
         sizes: Any = self.task_batch_sizes or {}

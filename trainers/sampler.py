@@ -147,8 +147,9 @@ class OneTaskBatchSampler(torch.utils.data.Sampler[list[ClipDraw]]):
 
     def __iter__(self) -> Iterator[list[ClipDraw]]:
         for batch in self._plan():
-            settings = {"task": batch.task, "epoch": self.epoch, "padded_seconds": batch.padded_seconds}
-            draws = [ClipDraw(int(clip), **settings) for clip in batch.clips]
+            draws = [
+                ClipDraw(int(clip), batch.task, self.epoch, padded_seconds=batch.padded_seconds) for clip in batch.clips
+            ]
             size = max(batch.size, len(draws))
             missing = size - len(draws) + -size % self.processes
             draws += [draws[turn % len(draws)]._replace(counted=False) for turn in range(missing)]

@@ -117,4 +117,7 @@ def refuse_hooks_without_effect(given: dict[str, Any]) -> None:
 def _is_default(field: dataclasses.Field, value: Any) -> bool:
     default = field.default_factory() if callable(field.default_factory) else field.default
     # The Trainer and its parser turn some defaults into others, such as None or "no" into False, or into an object.
-    return value == default or value == AcceleratorConfig() or (not value and default in (None, False, "", "no", []))
+    if isinstance(value, AcceleratorConfig):
+        # How batches are copied is set by the arguments themselves.
+        return dataclasses.replace(value, non_blocking=False) == AcceleratorConfig()
+    return value == default or (not value and default in (None, False, "", "no", []))

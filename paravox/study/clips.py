@@ -70,8 +70,13 @@ class StudyClips:
         clip = (samples, self.extractor.sampling_rate)
         return self.extractor([clip])[self.extractor.model_input_names[0]][0]
 
-    def collate(self, clips: list[np.ndarray], feature_extractor: Any = None) -> dict[str, torch.Tensor]:
-        """The model's inputs for a batch of clips, padded to the longest of them."""
+    def collate(
+        self, clips: list[np.ndarray], feature_extractor: Any = None, padded_seconds: float | None = None
+    ) -> dict[str, torch.Tensor]:
+        """The model's inputs for a batch of clips, padded to the longest of them.
+
+        No sampler of the study gives a length to pad to.
+        """
         inputs, mask = pad_features(clips)
         return {self.extractor.model_input_names[0]: torch.from_numpy(inputs), "attention_mask": torch.from_numpy(mask)}
 
