@@ -243,6 +243,26 @@ def test_ratios_of_speed_are_those_of_their_file():
         assert_rounded(re.search(pattern, words_of(document))[1], rows[row]["ratio"], f"{document}, {row}")
 
 
+def test_the_figures_of_a_gpu_are_those_of_their_file():
+    rows = json.loads((ROOT / "benchmarks" / "results_gpu.json").read_text())["rows"]
+    text = " ".join((ROOT / "docs" / "scaling.md").read_text().split())
+    prediction, run = rows["prediction"], rows["training_run"]
+    steps = [rows["training_step"]["steps"][f"{encoder}_float32"]["ratio"] for encoder in ("HB", "WL", "HL")]
+    found = rows["agreement"]
+    stated = {
+        r"results file: ([\d,]+) clips per second": [prediction["ours"]],
+        r"8 workers, reaches (\d+)": [prediction["alternative"]],
+        r"clips: ([\d.]+) times .*? base, ([\d.]+) for .*? and ([\d.]+) for": steps,
+        r"not compiled: (\d+) clips per second.*?reaches (\d+)": [run["ours"]["eager"], run["alternative"]],
+        r"float32 to ([\d.]+) for intensities and ([\d.]+) years, in bfloat16 to ([\d.]+) and ([\d.]+) years": [
+            found[f"predictions_{dtype}"][task] for dtype in ("float32", "bfloat16") for task in ("emotion", "age")
+        ],
+    }
+    for pattern, values in stated.items():
+        for shown, value in zip(re.search(pattern, text).groups(), values, strict=True):
+            assert_rounded(shown.replace(",", ""), value, pattern)
+
+
 def test_the_environments_are_those_of_their_file():
     results = json.loads((ROOT / "benchmarks/environments.json").read_text())
     tables = {table[0][0]: table for table in tables_of("docs/environments.md")}
