@@ -79,7 +79,7 @@ def test_the_help_of_every_command_names_it_and_is_short(name, monkeypatch, caps
         cli.main()
     lines = capsys.readouterr().out.splitlines()
     assert end.value.code == 0 and lines[0].startswith(f"usage: paravox {name} ")
-    assert 5 < len(lines) <= 85
+    assert 5 < len(lines) <= 80
     if name in ("train", "prefinetune", "few_shot"):
         assert lines[0] == f"usage: paravox {name} SETTINGS.yaml [--OPTION VALUE ...]"
 

@@ -42,10 +42,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
     )
     pad_to_buckets: bool | None = field(
         default=None,
-        metadata={
-            "help": "Pad every batch to one of a few lengths, and fill it up with clips that do not count, so that the "
-            "shapes of batches repeat. By default this is on for CUDA."
-        },
+        metadata={"help": "Pad batches to a few lengths, so that their shapes repeat; by default on for CUDA."},
     )
     max_batch_seconds: float | None = field(
         default=None,
@@ -56,17 +53,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
     )
     trainable_encoder_layers: int | None = field(
         default=None,
-        metadata={
-            "help": "Freeze the encoder except for this many of its top layers: 0 freezes all of it. By default "
-            "nothing is frozen."
-        },
+        metadata={"help": "Freeze the encoder except for this many of its top layers; 0 freezes all of it."},
     )
     early_stopping_patience: int | None = field(
         default=None,
-        metadata={
-            "help": "Stop after this many evaluations without a better metric_for_best_model. By default training does "
-            "not stop early."
-        },
+        metadata={"help": "Stop after this many evaluations without a better metric_for_best_model."},
     )
     early_stopping_threshold: float = field(
         default=0.0,

@@ -68,7 +68,7 @@ class ModelSettings:
     """The model: an encoder and the layers on top of it."""
 
     tasks: list[dict] = field(
-        metadata={"help": "List of name, kind (intensities, scalar, classes), and labels or range of each task."}
+        metadata={"help": "Name, kind (intensities, scalar, classes), and labels or range of each task."}
     )
     encoder: str | None = field(default=None, metadata={"help": "Folder or Hub name of a pre-trained encoder."})
     encoder_settings: dict | None = field(
@@ -147,7 +147,7 @@ class BaselineSettings:
     """The model."""
 
     tasks: list[dict] = field(
-        metadata={"help": "List of name, kind (intensities, scalar, classes), and labels or range of each task."}
+        metadata={"help": "Name, kind (intensities, scalar, classes), and labels or range of each task."}
     )
     shared_sizes: list[int] = field(
         default_factory=lambda: [128, 64], metadata={"help": "Widths of the layers that all tasks share."}
