@@ -395,6 +395,15 @@ ENCODER_CLASSES: dict[str, type[SpeechEncoder]] = {
 """The class of every supported encoder, by the `model_type` of its config."""
 
 
+def front_end_kind(front_end: Any) -> str | None:
+    """What a feature extractor of Transformers makes of a clip, for who computes the same in batches.
+
+    Returns:
+        `waveform` or `log_mel`; None for a class that is not known here, whose result only it knows.
+    """
+    return {Wav2Vec2FeatureExtractor: "waveform", WhisperFeatureExtractor: "log_mel"}.get(type(front_end))
+
+
 def encoder_class(model_type: str | None) -> type[SpeechEncoder]:
     """The class of an encoder.
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
+from paravox.modeling.encoders import front_end_kind
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.feature_extraction_compare import ComParEFeatureExtractor
 from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatureExtractor
@@ -70,14 +70,15 @@ def _encoder_inputs(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The features and their mask for an encoder."""
     front_end = extractor.stock_extractor
-    if getattr(front_end, "dither", 0.0):
+    kind = front_end_kind(front_end)
+    if kind is None or front_end.to_dict().get("dither"):
         # Dither is random noise, which only the stock feature extractor draws as its settings say.
         return _clip_by_clip(extractor, samples, lengths)
     if extractor.target_rms_db is not None:
         samples = scale_to_rms(samples, lengths, extractor.target_rms_db)
     samples = nn.functional.pad(samples, (0, max(0, extractor.minimum_samples - samples.shape[1])))
     lengths = lengths.clamp(min=extractor.minimum_samples)
-    if isinstance(front_end, WhisperFeatureExtractor):
+    if kind == "log_mel":
         return log_mel_frames(front_end, samples, lengths)
     return normalised_waveforms(front_end, samples, lengths)
 
@@ -108,7 +109,7 @@ def scale_to_rms(samples: torch.Tensor, lengths: torch.Tensor, target_rms_db: fl
 
 
 def normalised_waveforms(
-    front_end: Wav2Vec2FeatureExtractor, samples: torch.Tensor, lengths: torch.Tensor
+    front_end: Any, samples: torch.Tensor, lengths: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What [`Wav2Vec2FeatureExtractor`] makes of each clip: zero mean and unit variance, if its settings say so.
 
@@ -128,9 +129,7 @@ def normalised_waveforms(
     return torch.where(real, samples, front_end.padding_value), real.long()
 
 
-def log_mel_frames(
-    front_end: WhisperFeatureExtractor, samples: torch.Tensor, lengths: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def log_mel_frames(front_end: Any, samples: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """What [`WhisperFeatureExtractor`] makes of each clip at its own length, without padding to 30 seconds.
 
     Args:

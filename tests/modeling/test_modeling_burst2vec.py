@@ -347,7 +347,7 @@ def test_pooled_states_stand_for_the_input(make_model, make_inputs, labels, laye
 def test_the_encoder_runs_once_a_batch(make_model, make_inputs, labels):
     model = make_model(adversarial_scope="extractor", layer_weights=True)
     passes = []
-    model.encoder.model.register_forward_hook(lambda *_: passes.append(1))
+    model.encoder.layers[0].register_forward_hook(lambda *_: passes.append(1))
     model(**make_inputs(), task="emotion", labels=labels)
     assert len(passes) == 1
 

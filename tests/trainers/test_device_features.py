@@ -91,3 +91,16 @@ def test_levels_are_those_of_one_clip(clips, level):
         expected = audio.scale_to_rms(clip, level)
         np.testing.assert_allclose(scaled[row, : len(clip)].numpy(), expected, rtol=1e-5)
         assert not scaled[row, len(clip) :].any()
+
+
+class HalvingFrontEnd(Wav2Vec2FeatureExtractor):
+    def __call__(self, samples, **options):
+        features = super().__call__(samples, **options)
+        features["input_values"] = [clip / 2 for clip in features["input_values"]]
+        return features
+
+
+def test_a_front_end_of_its_own_is_asked_clip_by_clip(clips):
+    extractor = Burst2VecFeatureExtractor(FRONT_ENDS["normalised"].to_dict())
+    extractor._encoder_extractor = HalvingFrontEnd(do_normalize=True)
+    assert_equal(extractor, clips)
