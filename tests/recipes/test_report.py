@@ -40,6 +40,7 @@ def read(folder, name, *keys):
     return pd.read_csv(folder / f"{name}.csv").set_index(list(keys))
 
 
+@pytest.mark.slow
 def test_the_committed_trials_give_the_committed_report(tmp_path):
     """Imported by few_shot.py and reported, as the README says; then compared with the trials of mode full."""
     nowhere = ["--data_dir", "nowhere", "--encoder", "nothing"]  # all trials are done, so nothing is opened

@@ -114,6 +114,7 @@ def test_accelerate_reads_every_launch_yaml(config):
     assert (str(read.distributed_type).endswith("MULTI_GPU")) == (processes > 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [path for path in LAUNCH_CONFIGS if yaml.safe_load(path.read_text())["num_processes"] <= 2],
