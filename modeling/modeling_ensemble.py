@@ -77,7 +77,6 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
     made_from = "to put saved models together use {}.from_members"
     _supports_sdpa = True
     _supports_flash_attn = True
-    _keep_in_fp32_modules_strict = ComParEForMultiTask._keep_in_fp32_modules_strict
 
     def __init__(self, config: Burst2VecEnsembleConfig, members: list[Member] | None = None) -> None:
         # The user's choice, None by default. The next line replaces it with a choice that WavLM would refuse.
@@ -85,6 +84,9 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
         super().__init__(config)
         if members is None:
             members = [self._new_member(member, attention) for member in config.member_configs()]
+        if any(isinstance(member, ComParEForMultiTask) for member in members):
+            # Only then, because Transformers before 5.0 refuses names of modules that are not there.
+            self._keep_in_fp32_modules_strict = ComParEForMultiTask._keep_in_fp32_modules_strict
         self.members = nn.ModuleList(members)
         self.tasks = {task.name: task for task in parse_tasks(config.tasks)}
         inputs = {member.main_input_name for member in members}
