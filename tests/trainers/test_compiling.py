@@ -38,7 +38,8 @@ def test_compiled_training_equals_the_uncompiled_one(make_model, make_inputs, la
     expected = losses_of_training(model, batches)
     torch._dynamo.reset()
     counters.clear()
-    compile_layers(compiled, backend="inductor" if encoder == "wav2vec2_layer" else "aot_eager")
+    # On a processor, inductor compiles convolutions anew for each length, which takes minutes.
+    compile_layers(compiled, backend="inductor" if encoder == "whisper" else "aot_eager")
     assert losses_of_training(compiled, batches) == pytest.approx(expected, abs=1e-4)
     assert not counters["graph_break"]
     # Three tasks and seven lengths, and yet no more graphs than kinds of layers.
