@@ -1,5 +1,7 @@
 """The predictions that a run leaves for each split, with what is needed to score them again."""
 
+import os
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,8 @@ from paravox.trainers.files import written_aside
 _LABELS = "labels/"
 _SPEAKERS = "clip/speaker"
 _FILES = "clip/file"
+# The last bytes of an .npz, which is a zip without a comment: of their fields, only the number of arrays.
+_END_OF_ZIP = struct.Struct("<10xH10x")
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ def read_predictions(file: Path) -> SavedPredictions:
     try:
         with np.load(file) as opened:
             arrays = dict(opened)
+        if len(arrays) != _stated_arrays(file):
+            raise ValueError("its list of arrays is damaged")
     # A damaged file makes NumPy raise errors of many classes.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -90,3 +96,10 @@ def read_predictions(file: Path) -> SavedPredictions:
         speakers=arrays[_SPEAKERS].tolist() if _SPEAKERS in arrays else None,
         clips=arrays[_FILES].tolist() if _FILES in arrays else None,
     )
+
+
+def _stated_arrays(file: Path) -> int:
+    """How many arrays an `.npz` should hold, as its end says. Python believes a damaged list of them without a word."""
+    with open(file, "rb") as opened:
+        opened.seek(-_END_OF_ZIP.size, os.SEEK_END)
+        return _END_OF_ZIP.unpack(opened.read())[0]

@@ -509,20 +509,17 @@ def test_the_heads_first_stage_has_its_own_arguments_and_they_are_checked(demo_d
     assert train.heads_first_arguments(args, run).task_batch_sizes is None
 
 
-def test_weights_are_saved_before_anything_is_scored(demo_data, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "options", [[], ["--max_steps", "-1", "--num_train_epochs", "0", "--heads_first_epochs", "1"]], ids=["all", "heads"]
+)
+def test_weights_are_saved_before_anything_is_scored(demo_data, tmp_path, monkeypatch, options):
     def fail(*arguments):
         assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
         raise AudioError("a Test clip that cannot be read")
 
     monkeypatch.setattr(train, "score_splits", fail)
     with pytest.raises(AudioError, match="a Test clip"):
-        train.main(demo_data)
-
-
-def test_weights_of_the_heads_alone_are_saved_before_anything_is_scored(demo_data, tmp_path, monkeypatch):
-    test_weights_are_saved_before_anything_is_scored(
-        [*demo_data, "--max_steps", "-1", "--num_train_epochs", "0", "--heads_first_epochs", "1"], tmp_path, monkeypatch
-    )
+        train.main([*demo_data, *options])
 
 
 def test_a_metric_that_val_cannot_measure_ends_the_run_before_it_reads_an_encoder(demo_data, tmp_path, monkeypatch):
