@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from halving_front_end import HalvingFrontEnd
 from transformers import Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 from paravox.modeling import audio
@@ -91,13 +92,6 @@ def test_levels_are_those_of_one_clip(clips, level):
         expected = audio.scale_to_rms(clip, level)
         np.testing.assert_allclose(scaled[row, : len(clip)].numpy(), expected, rtol=1e-5)
         assert not scaled[row, len(clip) :].any()
-
-
-class HalvingFrontEnd(Wav2Vec2FeatureExtractor):
-    def __call__(self, samples, **options):
-        features = super().__call__(samples, **options)
-        features["input_values"] = [clip / 2 for clip in features["input_values"]]
-        return features
 
 
 def test_a_front_end_of_its_own_is_asked_clip_by_clip(clips):
