@@ -56,7 +56,8 @@ def load_encoder_weights(encoder: SpeechEncoder, name_or_path: str, **hub_option
     """Fills an encoder with published or saved weights, in float32 whatever the file holds.
 
     Args:
-        encoder ([`SpeechEncoder`]): built from the config at the same place.
+        encoder ([`SpeechEncoder`]): built from the config at the same place. It may have fewer layers: the lower ones
+            are read.
         name_or_path (`str`): a checkpoint of the bare encoder or of any model around it, such as `ForCTC` or
             `ForPreTraining`; for Whisper also a complete model.
         hub_options: passed to `from_pretrained`, such as `revision` or `token`.
@@ -76,9 +77,16 @@ def load_encoder_weights(encoder: SpeechEncoder, name_or_path: str, **hub_option
             f"{len(unfit)} have another shape ({', '.join(unfit[:3])}): it is not a checkpoint of "
             f"{type(encoder.model).__name__} with this config"
         )
-    weights = source.state_dict()
+    weights, own = source.state_dict(), encoder.model.state_dict()
     for key in sorted(info["missing_keys"]):
         logger.info("encoder %s has no %s: it starts from random numbers", name_or_path, key)
         # Those that the encoder was built with: before 5.21, Transformers leaves such a weight as the memory was.
-        weights[key] = encoder.model.state_dict()[key]
-    encoder.model.load_state_dict(weights)
+        weights[key] = own[key]
+    changed = [key for key, weight in own.items() if key not in weights or weights[key].shape != weight.shape]
+    if changed:
+        raise CheckpointError(
+            f"encoder {str(name_or_path)!r} has no weights for the sizes in encoder_settings ({', '.join(changed[:3])} "
+            "and the like): only its number of layers may be changed, to fewer"
+        )
+    # With fewer layers, the upper ones are left out.
+    encoder.model.load_state_dict({key: weights[key] for key in own})

@@ -16,7 +16,9 @@ from paravox.modeling.tasks import Task
 NAMED_COLUMNS = ("file_name", "speaker", "split", "path")
 
 
-def read_metadata_csv(data_dir: str | Path, tasks: list[Task], seed: int = 0, to_train: bool = True) -> DatasetDict:
+def read_metadata_csv(
+    data_dir: str | Path, tasks: list[Task], seed: int = 0, to_train: bool = True, metadata: str = "metadata.csv"
+) -> DatasetDict:
     """Reads `metadata.csv`, with the columns `file_name`, `speaker`, `split` and one per label.
 
     The names of the columns are matched whatever their case and outer blanks, and cells are taken as they are. An empty
@@ -30,6 +32,8 @@ def read_metadata_csv(data_dir: str | Path, tasks: list[Task], seed: int = 0, to
         seed (`int`, *optional*, defaults to 0): of the order in which speakers are dealt out.
         to_train (`bool`, *optional*, defaults to `True`): whether Train must have clips with labels of every task and
             of every class, as a model that learns from them needs.
+        metadata (`str`, *optional*, defaults to `"metadata.csv"`): the name of the table, where a folder has more than
+            one.
 
     Returns:
         `datasets.DatasetDict` of `train`, `validation` and `test`, whichever there are, with the columns `path`,
@@ -40,9 +44,9 @@ def read_metadata_csv(data_dir: str | Path, tasks: list[Task], seed: int = 0, to
         CorpusError: one message with everything that is wrong.
     """
     folder = Path(data_dir)
-    table = folder / "metadata.csv"
+    table = folder / metadata
     if not table.is_file():
-        raise CorpusError(f"{folder} has no metadata.csv: give the folder that holds it, with a column file_name")
+        raise CorpusError(f"{folder} has no {metadata}: give the folder that holds it, with a column file_name")
     labels = [name for task in tasks for name in (task.labels if task.kind == "intensities" else [task.name])]
     reserved = [name for name in labels if name in NAMED_COLUMNS]
     if reserved:

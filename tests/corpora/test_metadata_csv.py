@@ -218,3 +218,13 @@ def test_a_test_split_alone_is_a_corpus_where_nothing_will_be_trained(read, rows
     with pytest.raises(CorpusError, match="split without clips: 1 .train"):
         read(rows)
     assert list(read_metadata_csv(tmp_path, TASKS, to_train=False)) == ["test"]
+
+
+def test_the_table_may_have_another_name(read, rows, tmp_path):
+    read(rows)
+    other = pd.DataFrame(rows)[:1]
+    other.to_csv(tmp_path / "few.csv", index=False)
+    clips = read_metadata_csv(tmp_path, TASKS, to_train=False, metadata="few.csv")
+    assert {split: len(part) for split, part in clips.items()} == {"train": 1}
+    with pytest.raises(CorpusError, match=r"has no other\.csv"):
+        read_metadata_csv(tmp_path, TASKS, metadata="other.csv")

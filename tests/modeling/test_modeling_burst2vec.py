@@ -405,6 +405,24 @@ def test_the_encoder_s_own_settings_can_be_changed(saved_encoders, tasks):
         Burst2VecForMultiTask.from_encoder(folder, tasks=tasks, encoder_settings={"dropuot": 0.2})
 
 
+@pytest.mark.parametrize(("encoder", "setting"), [("whisper", "encoder_layers"), ("wav2vec2", "num_hidden_layers")])
+def test_an_encoder_can_be_cut_to_its_lower_layers(saved_encoders, make_inputs, tasks, encoder, setting):
+    folder = str(saved_encoders[encoder])
+    whole = Burst2VecForMultiTask.from_encoder(folder, tasks=tasks, layer_weights=True).eval()
+    cut = Burst2VecForMultiTask.from_encoder(
+        folder, tasks=tasks, layer_weights=True, encoder_settings={setting: 1}
+    ).eval()
+    inputs = make_inputs("whisper" if encoder == "whisper" else "wav2vec2_layer")
+    assert len(whole.encoder.layers) == 2 and len(cut.encoder.layers) == 1
+    # The first state, below all layers, is equal, and the norm behind the last layer is the one of the checkpoint.
+    torch.testing.assert_close(cut.pool(**inputs)[:, 0], whole.pool(**inputs)[:, 0])
+    for name, value in whole.encoder.layers[0].state_dict().items():
+        assert torch.equal(value, cut.encoder.layers[0].state_dict()[name]), name
+    for settings in ({setting: 3}, {"intermediate_size" if encoder == "wav2vec2" else "encoder_ffn_dim": 8}):
+        with pytest.raises(CheckpointError, match="no weights for the sizes in encoder_settings"):
+            Burst2VecForMultiTask.from_encoder(folder, tasks=tasks, encoder_settings=settings)
+
+
 def test_layer_weights_from_an_encoder_switch_layerdrop_off(encoder_configs, tasks, tmp_path):
     encoder_configs["wav2vec2_layer"].layerdrop = 0.1
     Wav2Vec2Model(encoder_configs["wav2vec2_layer"]).save_pretrained(tmp_path)
