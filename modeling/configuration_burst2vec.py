@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from transformers import AutoConfig
 
-from .configuration_saved_model import SavedModelConfig
+from .configuration_with_encoder import ModelWithEncoderConfig
 from .encoders import parse_encoder_config
 from .errors import ConfigError
 from .opening import check_format_version
@@ -17,7 +17,7 @@ TASK_WEIGHTINGS = ("equal", "variances")
 FORMAT_VERSION = 1
 
 
-class Burst2VecConfig(SavedModelConfig):
+class Burst2VecConfig(ModelWithEncoderConfig):
     """The settings of a [`Burst2VecForMultiTask`].
 
     Args:
@@ -42,6 +42,7 @@ class Burst2VecConfig(SavedModelConfig):
             2018).
         format_version (`int`, *optional*): the version of the saved model's format. A version newer than this code is
             refused.
+        calibration, familiarity (`dict`, *optional*): as in [`ModelWithEncoderConfig`]; `paravox calibrate` sets them.
 
     Raises:
         ConfigError: if a setting is out of its range or contradicts another.

@@ -11,7 +11,11 @@ from .tasks import parse_tasks, predict_the_same
 
 if TYPE_CHECKING:
     # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .calibration import calibrate  # noqa: F401
+    from .configuration_with_encoder import ModelWithEncoderConfig  # noqa: F401
     from .encoders import SpeechEncoder  # noqa: F401
+    from .familiarity import Familiarity  # noqa: F401
+    from .losses import task_loss  # noqa: F401
     from .transformers_versions import run_layer  # noqa: F401
 
 FORMAT_VERSION = 1

@@ -1,20 +1,27 @@
 """The settings that define a model for pre-finetuning."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig
 
-from .configuration_saved_model import SavedModelConfig
+from .configuration_with_encoder import ModelWithEncoderConfig
 from .encoders import parse_encoder_config
 from .errors import ConfigError
 from .opening import check_format_version
 from .tasks import Task, parse_tasks
 from .transformers_versions import PreTrainedConfig
 
+if TYPE_CHECKING:
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .calibration import calibrate  # noqa: F401
+    from .configuration_saved_model import SavedModelConfig  # noqa: F401
+    from .familiarity import Familiarity  # noqa: F401
+    from .losses import task_loss  # noqa: F401
+
 FORMAT_VERSION = 1
 
 
-class EncoderPreFinetuningConfig(SavedModelConfig):
+class EncoderPreFinetuningConfig(ModelWithEncoderConfig):
     """The settings of an [`EncoderForPreFinetuning`].
 
     Args:
@@ -24,6 +31,7 @@ class EncoderPreFinetuningConfig(SavedModelConfig):
             `Wav2Vec2ForSequenceClassification`.
         format_version (`int`, *optional*): the version of the saved model's format. A version newer than this code is
             refused.
+        calibration, familiarity (`dict`, *optional*): as in [`ModelWithEncoderConfig`]; `paravox calibrate` sets them.
 
     Raises:
         ConfigError: if a setting is out of its range or a task is not of kind `classes`.

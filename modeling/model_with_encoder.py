@@ -8,6 +8,7 @@ import torch
 from .encoder_loading import load_encoder_config, load_encoder_weights
 from .encoders import SpeechEncoder
 from .errors import ConfigError
+from .familiarity import Familiarity
 from .pooling import masked_mean
 from .strict_loading import StrictlyLoadedModel
 from .tasks import Task
@@ -28,6 +29,7 @@ class ModelWithEncoder(StrictlyLoadedModel):
 
     encoder: SpeechEncoder
     tasks: dict[str, Task]
+    familiarity: Familiarity | None
 
     @classmethod
     def from_encoder(
@@ -115,6 +117,19 @@ class ModelWithEncoder(StrictlyLoadedModel):
         if mode and self.encoder_is_frozen:
             self.encoder.eval()
         return self
+
+    def new_familiarity(self) -> Familiarity | None:
+        """What the config says of the training recordings' states; its numbers come from the checkpoint."""
+        settings = self.config.familiarity
+        return Familiarity(self.encoder.hidden_size, **settings) if settings else None
+
+    def unusual(self, pooled_states: torch.Tensor) -> torch.Tensor | None:
+        """How unlike the training recordings clips are `(batch,)`, where 1 is the threshold; None if it is unknown.
+
+        Args:
+            pooled_states (`torch.Tensor` of shape `(batch, hidden)`): of the encoder's last layer.
+        """
+        return None if self.familiarity is None else self.familiarity(pooled_states)
 
     @property
     def pools_every_layer(self) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers.utils import ModelOutput
 
+from .calibration import calibrate
 from .configuration_burst2vec import Burst2VecConfig
 from .encoders import build_encoder
 from .gradient_reversal import reverse_gradient
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from .audio_decoding import read_parts  # noqa: F401
     from .audio_mpeg import count_frames  # noqa: F401
     from .configuration_saved_model import SavedModelConfig  # noqa: F401
+    from .configuration_with_encoder import ModelWithEncoderConfig  # noqa: F401
     from .downloads import downloaded  # noqa: F401
     from .encoder_loading import load_encoder_config  # noqa: F401
     from .errors import ParavoxError  # noqa: F401
+    from .familiarity import Familiarity  # noqa: F401
     from .opening import open_checkpoint  # noqa: F401
     from .pipeline_vocal_burst import VocalBurstAnalysisPipeline  # noqa: F401
     from .strict_loading import StrictlyLoadedModel  # noqa: F401
@@ -51,6 +54,9 @@ class Burst2VecOutput(ModelOutput):
             term.
         predictions (`dict`): per task, intensities `(batch, outputs)` in 0..1, a scalar `(batch,)` in its unit, or
             class probabilities `(batch, classes)`.
+        calibrated (`dict`): per task, what `predictions` has, calibrated where the config says how.
+        unusual (`torch.Tensor` of shape `(batch,)`, *optional*): how unlike the training recordings each clip is, where
+            1 is the threshold. It is there if the model knows them.
         logits (`dict`): per task, `(batch, outputs)`: the head's outputs for the joint representation, not clipped.
         representations (`dict`): `projected` and `shared`, each `(batch, size)`; `specific` and `joint`, per task.
         pooled_states (`torch.Tensor` of shape `(batch, layers, hidden)`): the encoder's layers averaged over time.
@@ -60,6 +66,8 @@ class Burst2VecOutput(ModelOutput):
     loss_terms: dict[str, torch.Tensor] | None = None
     discriminator_accuracy: dict[str, torch.Tensor] | None = None
     predictions: dict[str, torch.Tensor] | None = None
+    calibrated: dict[str, torch.Tensor] | None = None
+    unusual: torch.Tensor | None = None
     logits: dict[str, torch.Tensor] | None = None
     representations: dict[str, Any] | None = None
     pooled_states: torch.Tensor | None = None
@@ -102,6 +110,7 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         if config.adversarial:
             self.discriminator = nn.Sequential(Extractor(size, size, config.dropout), nn.Linear(size, len(self.tasks)))
         self.task_weights = TaskWeights(len(self.tasks)) if config.task_weighting == "variances" else None
+        self.familiarity = self.new_familiarity()
         self.post_init()
 
     @property
@@ -166,8 +175,11 @@ class Burst2VecForMultiTask(ModelWithEncoder):
             pooled_states, labels = gather(pooled_states), {name: gather(values) for name, values in labels.items()}
         representations = self.represent(pooled_states)
         logits = {name: self.heads[name](joint) for name, joint in representations["joint"].items()}
+        predictions = {name: self._predict(task, logits[name]) for name, task in self.tasks.items()}
         output = Burst2VecOutput(
-            predictions={name: self._predict(task, logits[name]) for name, task in self.tasks.items()},
+            predictions=predictions,
+            calibrated=calibrate(self.tasks, self.config.calibration, logits, predictions),
+            unusual=self.unusual(pooled_states[:, -1]),
             logits=logits,
             representations=representations,
             pooled_states=pooled_states,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .audio_mpeg import count_frames  # noqa: F401
     from .configuration_saved_model import SavedModelConfig  # noqa: F401
     from .downloads import downloaded  # noqa: F401
+    from .familiarity import Familiarity  # noqa: F401
     from .opening import open_checkpoint  # noqa: F401
     from .pipeline_vocal_burst import VocalBurstAnalysisPipeline  # noqa: F401
 

@@ -1,5 +1,6 @@
 """Several models that predict as one: the mean of their predictions (Burst2Vec, section 4.2)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
     from .audio_content import open_content  # noqa: F401
     from .audio_decoding import read_parts  # noqa: F401
     from .audio_mpeg import count_frames  # noqa: F401
+    from .calibration import calibrate  # noqa: F401
     from .configuration_saved_model import SavedModelConfig  # noqa: F401
+    from .configuration_with_encoder import ModelWithEncoderConfig  # noqa: F401
     from .downloads import downloaded  # noqa: F401
     from .encoder_loading import load_encoder_config  # noqa: F401
     from .encoders import SpeechEncoder  # noqa: F401
     from .errors import ParavoxError  # noqa: F401
+    from .familiarity import Familiarity  # noqa: F401
     from .gradient_reversal import reverse_gradient  # noqa: F401
     from .losses import task_loss  # noqa: F401
     from .model_with_encoder import ModelWithEncoder  # noqa: F401
@@ -52,10 +56,15 @@ class Burst2VecEnsembleOutput(ModelOutput):
     Args:
         predictions (`dict`): per task, the mean over the members: intensities `(batch, outputs)` in 0..1, a scalar
             `(batch,)` in its unit, or class probabilities `(batch, classes)`.
+        calibrated (`dict`): the same of the members' calibrated outputs.
+        unusual (`torch.Tensor` of shape `(batch,)`, *optional*): how unlike the training recordings each clip is, the
+            mean over the members that know theirs; 1 is the threshold.
         member_predictions (`tuple` of `dict`): the predictions of each member, in the order of the config.
     """
 
     predictions: dict[str, torch.Tensor] | None = None
+    calibrated: dict[str, torch.Tensor] | None = None
+    unusual: torch.Tensor | None = None
     member_predictions: tuple[dict[str, torch.Tensor], ...] | None = None
 
 
@@ -153,9 +162,18 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
         log_mel_mask = attention_mask if input_values is None else feature_attention_mask
         log_mel = {"input_features": input_features, "attention_mask": log_mel_mask}
         inputs = {"input_values": waveforms, "input_features": log_mel, "functionals": {"functionals": functionals}}
-        given = tuple(member(**inputs[member.main_input_name]).predictions for member in self.members)
-        means = {task: torch.stack([predictions[task] for predictions in given]).mean(dim=0) for task in self.tasks}
-        return Burst2VecEnsembleOutput(predictions=means, member_predictions=given)
+        outputs = [member(**inputs[member.main_input_name]) for member in self.members]
+        predictions = tuple(output.predictions for output in outputs)
+        unusual = [output.unusual for output in outputs if output.get("unusual") is not None]
+        return Burst2VecEnsembleOutput(
+            predictions=self._means(predictions),
+            calibrated=self._means([output.get("calibrated", output.predictions) for output in outputs]),
+            unusual=torch.stack(unusual).mean(dim=0) if unusual else None,
+            member_predictions=predictions,
+        )
+
+    def _means(self, outputs: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        return {task: torch.stack([output[task] for output in outputs]).mean(dim=0) for task in self.tasks}
 
 
 Burst2VecEnsembleConfig.register_for_auto_class()

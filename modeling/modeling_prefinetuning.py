@@ -15,6 +15,7 @@ from torch import nn
 from transformers import Wav2Vec2ForSequenceClassification, Wav2Vec2Model
 from transformers.utils import ModelOutput
 
+from .calibration import calibrate
 from .configuration_prefinetuning import EncoderPreFinetuningConfig, Wav2Vec2PreFinetuningConfig
 from .encoders import SpeechEncoder, WaveformEncoder, build_encoder
 from .errors import ConfigError
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from .audio_decoding import read_parts  # noqa: F401
     from .audio_mpeg import count_frames  # noqa: F401
     from .configuration_saved_model import SavedModelConfig  # noqa: F401
+    from .configuration_with_encoder import ModelWithEncoderConfig  # noqa: F401
     from .downloads import downloaded  # noqa: F401
     from .encoder_loading import load_encoder_config  # noqa: F401
+    from .familiarity import Familiarity  # noqa: F401
     from .opening import open_checkpoint  # noqa: F401
     from .pipeline_vocal_burst import VocalBurstAnalysisPipeline  # noqa: F401
     from .pooling import masked_mean  # noqa: F401
@@ -48,6 +51,9 @@ class PreFinetuningOutput(ModelOutput):
             given.
         loss_terms (`dict`, *optional*): `cross_entropy`, the loss before it is scaled.
         predictions (`dict`): per corpus, class probabilities `(batch, classes)`.
+        calibrated (`dict`): per task, what `predictions` has, calibrated where the config says how.
+        unusual (`torch.Tensor` of shape `(batch,)`, *optional*): how unlike the training recordings each clip is, where
+            1 is the threshold. It is there if the model knows them.
         logits (`dict`): per corpus, `(batch, classes)`.
         pooled_states (`torch.Tensor` of shape `(batch, hidden)`): the encoder's last layer averaged over time.
     """
@@ -55,6 +61,8 @@ class PreFinetuningOutput(ModelOutput):
     loss: torch.Tensor | None = None
     loss_terms: dict[str, torch.Tensor] | None = None
     predictions: dict[str, torch.Tensor] | None = None
+    calibrated: dict[str, torch.Tensor] | None = None
+    unusual: torch.Tensor | None = None
     logits: dict[str, torch.Tensor] | None = None
     pooled_states: torch.Tensor | None = None
 
@@ -71,6 +79,7 @@ class PreFinetuningModel(ModelWithEncoder):
         self.heads = nn.ModuleDict(
             {name: nn.Linear(config.projection_size, task.outputs) for name, task in self.tasks.items()}
         )
+        self.familiarity = self.new_familiarity()
         self.post_init()
 
     def forward(
@@ -113,8 +122,11 @@ class PreFinetuningModel(ModelWithEncoder):
         # Pooling gives float32, which the layers of a model in half precision do not take.
         projected = self.projector(pooled.to(self.projector.weight.dtype))
         logits = {name: head(projected) for name, head in self.heads.items()}
+        predictions = {name: torch.softmax(at_least_float32(values), dim=-1) for name, values in logits.items()}
         output = PreFinetuningOutput(
-            predictions={name: torch.softmax(at_least_float32(values), dim=-1) for name, values in logits.items()},
+            predictions=predictions,
+            calibrated=calibrate(self.tasks, self.config.calibration, logits, predictions),
+            unusual=self.unusual(pooled),
             logits=logits,
             pooled_states=pooled,
         )

@@ -14,6 +14,7 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from .audio import as_array, load_clip
 from .downloads import downloaded, is_url
 from .errors import AudioError, ConfigError
+from .familiarity import peak_of, warning_of
 from .tasks import parse_tasks
 
 if TYPE_CHECKING:
@@ -77,9 +78,12 @@ class VocalBurstAnalysisPipeline(Pipeline):
         Returns:
             A `dict` for a recording, a list of them for a list, otherwise an iterator, in the order of the inputs. It
             has one entry per task: a `dict` by label for intensities (0..1) and class probabilities, or a number in its
-            unit for a scalar. With `window_seconds` these are means over `windows`, a list with the same entries per
-            window and its `start` and `end` in seconds. `embeddings` has lists of numbers by name. All of it is plain
-            data that can be written as JSON.
+            unit for a scalar. Intensities and probabilities are calibrated if the model was. `unusual`, if the model
+            knows it, says how unlike the training recordings a clip is; above 1 it is further from them than the share
+            of recordings that its card states. `warning` is there where a clip says little: `silence`, `too short`, or
+            `unlike the training recordings`. With `window_seconds` these are means over `windows`, a list with the same
+            entries per window and its `start` and `end` in seconds. `embeddings` has lists of numbers by name. All of
+            it is plain data that can be written as JSON.
 
         Raises:
             AudioError: if a recording cannot be used.
@@ -182,7 +186,9 @@ class VocalBurstAnalysisPipeline(Pipeline):
 
     def _forward(self, model_inputs: Any, return_embeddings: bool = False) -> dict[str, Any]:
         output = self.model(**model_inputs)
-        values = {"predictions": output.predictions}
+        values = {"predictions": output.get("calibrated", output.predictions)}
+        if output.get("unusual") is not None:
+            values["unusual"] = output.unusual
         if return_embeddings:
             embeddings = output.get("representations") or {"pooled": output.get("pooled_states")}
             if embeddings.get("pooled", True) is None:
@@ -198,20 +204,32 @@ class VocalBurstAnalysisPipeline(Pipeline):
         """The record of a recording; if it was cut, the mean over its windows and the record of each window."""
         windows, outputs = model_outputs
         records = [self._as_record(output) for output in outputs]
+        warnings = [self._warning(window, record) for window, record in zip(windows, records, strict=True)]
+        mean = _mean(records)
+        for record, warning in zip(records, warnings, strict=True):
+            record |= {"warning": warning} if warning else {}
         if not windowed:
             return records[0]
+        # A warning of the whole concerns every window.
+        mean |= {"warning": warnings[0]} if len(set(warnings)) == 1 and warnings[0] else {}
         rate = self.feature_extractor.sampling_rate
         spans = [{"start": start, "end": start + len(samples) / rate} for start, samples in windows]
-        return _mean(records) | {"windows": [span | record for span, record in zip(spans, records, strict=True)]}
+        return mean | {"windows": [span | record for span, record in zip(spans, records, strict=True)]}
 
     def _as_record(self, output: dict[str, Any]) -> dict[str, Any]:
         record = {
             task.name: task.as_record(output["predictions"][task.name].float().numpy())
             for task in parse_tasks(self.model.config.tasks)
         }
+        if "unusual" in output:
+            record["unusual"] = output["unusual"].item()
         if "embeddings" in output:
             record["embeddings"] = _as_lists(output["embeddings"])
         return record
+
+    def _warning(self, window: Window, record: dict[str, Any]) -> str | None:
+        minimum = getattr(self.feature_extractor, "minimum_samples", 0)
+        return warning_of(len(window.samples), peak_of(window.samples), minimum, record.get("unusual"))
 
 
 def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "score": ("burst2vec.score", "score one or several saved models on a corpus"),
     "audit": ("burst2vec.audit", "measure what the representations of saved models leak"),
     "ensemble": ("burst2vec.ensemble", "combine several saved models into one"),
+    "calibrate": ("burst2vec.calibrate", "calibrate a saved model on Val, and let it tell unusual recordings"),
     "predict": ("burst2vec.predict", "predict emotion, age and origin of recordings"),
     "export": ("export", "export a saved model to ONNX, which runs without PyTorch"),
     "publish": ("publish", "publish a saved model on the Hub"),

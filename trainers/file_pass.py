@@ -132,12 +132,14 @@ def pass_over_files(
         title (`str`, *optional*, defaults to `"encoding"`): printed before the line of progress.
 
     Yields:
-        [`FileResults`], in the order of the files.
+        [`FileResults`], in the order of the files. Beside the results of the step, it has `clip/samples`, the length of
+        each clip at the model's rate, and `clip/peak`, the largest deviation of its samples from their mean.
     """
     features = DeviceFeatures(extractor)
 
     def from_samples(model: nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return step(model, features(**inputs))
+        measured = {"clip/samples": inputs["lengths"], "clip/peak": peaks(inputs["samples"], inputs["lengths"])}
+        return step(model, features(**inputs)) | measured
 
     decoded = iter(_loader(extractor, paths, settings))
     windows = _windows(decoded, extractor.sampling_rate, settings.max_batch_seconds or 0.0)
@@ -150,6 +152,13 @@ def pass_over_files(
                 progress.update(len(rows))
             progress.update(len(window.errors))
             yield FileResults(len(window.lengths), window.errors, in_row_order(results, len(window.lengths)))
+
+
+def peaks(samples: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """The largest deviation of each clip's samples from their mean `(batch,)`, for `samples` padded with zeros."""
+    real = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
+    means = samples.sum(dim=1) / lengths
+    return ((samples - means[:, None]).abs() * real).amax(dim=1)
 
 
 def padded_samples(clips: list[torch.Tensor]) -> dict[str, torch.Tensor]:

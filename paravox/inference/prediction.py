@@ -9,10 +9,11 @@ import torch
 
 from paravox.inference.opening import FeatureExtractor, Model
 from paravox.modeling.errors import AudioError
+from paravox.modeling.familiarity import warning_of
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.trainers.clip_pass import PassSettings, in_row_order, pass_over_clips
 from paravox.trainers.device_features import DeviceFeatures
-from paravox.trainers.file_pass import FileResults, SamplesCollator, default_workers, pass_over_files
+from paravox.trainers.file_pass import SamplesCollator, default_workers, pass_over_files
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
 # Enough for efficient matrix products, and little enough for the memory of a laptop.
@@ -101,11 +102,12 @@ def predict_files(
     """
     parts = []
     settings = pass_settings(model, len(paths), batch_seconds, num_workers)
-    for part in _file_results(model, extractor, paths, settings):
+    for part in pass_over_files(model, extractor, [str(path) for path in paths], _predict, settings, "predict"):
         for message in part.errors.values():
             raise AudioError(message)
         parts.append(part.results)
-    return {task: np.concatenate([part[task] for part in parts]) for task in parts[0]} if parts else {}
+    names = parse_tasks(model.config.tasks) if parts else []
+    return {task.name: np.concatenate([part[task.name] for part in parts]) for task in names}
 
 
 def predict_records(
@@ -121,27 +123,40 @@ def predict_records(
 
     Yields:
         One mapping per file, in the order of the files: `file` and either a value per task, as in [`as_records`], or
-        `error`, the reason why it cannot be used.
+        `error`, the reason why it cannot be used. Intensities and probabilities are calibrated if the model was.
+        Beside them is `unusual`, if the model knows it, and `warning`, where the recording says little, as the pipeline
+        describes them.
     """
     tasks = parse_tasks(model.config.tasks)
     done = 0
-    for part in _file_results(model, extractor, paths, settings):
+    for part in pass_over_files(model, extractor, [str(path) for path in paths], _describe, settings, "predict"):
         files = paths[done : done + part.files]
         done += part.files
         if part.results:
             records = as_records(tasks, part.results, files)
         for row, file in enumerate(files):
-            yield {"file": str(file), "error": part.errors[row]} if row in part.errors else records[row]
-
-
-def _file_results(
-    model: Model, extractor: FeatureExtractor, paths: Sequence[str | Path], settings: PassSettings
-) -> Iterator[FileResults]:
-    return pass_over_files(model, extractor, [str(path) for path in paths], _predict, settings, "predict")
+            if row in part.errors:
+                yield {"file": str(file), "error": part.errors[row]}
+            else:
+                yield records[row] | _remarks(extractor, part.results, row)
 
 
 def _predict(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return model(**inputs).predictions
+
+
+def _describe(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    output = model(**inputs)
+    unusual = {} if output.get("unusual") is None else {"clip/unusual": output.unusual}
+    return output.get("calibrated", output.predictions) | unusual
+
+
+def _remarks(extractor: FeatureExtractor, results: dict[str, np.ndarray], row: int) -> dict[str, Any]:
+    """What a record says of the recording itself."""
+    unusual = float(results["clip/unusual"][row]) if "clip/unusual" in results else None
+    samples, peak = int(results["clip/samples"][row]), float(results["clip/peak"][row])
+    warning = warning_of(samples, peak, getattr(extractor, "minimum_samples", 0), unusual)
+    return ({} if unusual is None else {"unusual": unusual}) | ({"warning": warning} if warning else {})
 
 
 def mean_predictions(members: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -55,7 +55,7 @@ class BadRecordings:
 @dataclass
 class RecordsFile:
     """Predictions of many recordings in a file: JSON lines, or a table with one row per recording and one column per
-    output, such as `emotion/Amusement`, and `error` for the recordings that cannot be used.
+    output, such as `emotion/Amusement`, and `unusual`, `warning` and `error`.
 
     What the predictions depend on lies beside it in `NAME.run.json`. A file that was begun with the same content there
     is continued: its complete records stay, and a last one that is only half there is dropped.
@@ -201,7 +201,7 @@ class _Table:
         outputs = [
             name for task in tasks for name in ([f"{task.name}/{label}" for label in task.labels] or [task.name])
         ]
-        self.columns = ["file", *outputs, "error"]
+        self.columns = ["file", *outputs, "unusual", "warning", "error"]
         self.head = self._row(self.columns)
 
     def line(self, record: dict[str, Any]) -> str:

@@ -11,6 +11,9 @@ With --output, the predictions are written to a file as they are made, and the m
 If the run is stopped, the same command goes on with the file. Several processes share the recordings, each writes a
 part, and the first one joins the parts.
 
+Where the model was calibrated, so are intensities and probabilities, and `unusual` says how unlike the training
+recordings a recording is. A recording that is silent, too short or unusual gets a warning.
+
 A recording that cannot be used gets a record with its error, and the exit code is then 1.
 """
 
@@ -176,8 +179,13 @@ def print_table(tasks: list[Task], records: list[dict[str, Any]]) -> None:
     table.add_column("clip")
     for task in tasks:
         table.add_column(f"{task.name} ({task.unit})" if task.unit else task.name)
+    with_warnings = any("warning" in record for record in records)
+    if with_warnings:
+        table.add_column("warning")
     for record in records:
         cells = [record["error"]] if "error" in record else [_cell(task, record[task.name]) for task in tasks]
+        if with_warnings:
+            cells.append(record.get("warning", ""))
         # As Text, because Rich would take brackets in a name for its markup.
         table.add_row(Text(record["file"]), *map(Text, cells))
     Console(width=None if sys.stdout.isatty() else 140).print(table)

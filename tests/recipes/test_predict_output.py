@@ -39,7 +39,7 @@ def test_both_formats_hold_what_json_prints(saved_members, clips, tmp_path, caps
     rows = read_csv("predictions.csv")
     labels = ["emotion/amusement", "emotion/awe", "emotion/fear"]
     countries = [f"country/{name}" for name in ("China", "South Africa", "USA", "Venezuela")]
-    assert list(rows[0]) == ["file", *labels, "age", *countries, "error"]
+    assert list(rows[0]) == ["file", *labels, "age", *countries, "unusual", "warning", "error"]
     for row, record in zip(rows, expected, strict=True):
         assert row["file"] == record["file"] and row["error"] == ""
         assert float(row["age"]) == pytest.approx(record["age"], rel=1e-5)
