@@ -29,6 +29,8 @@ class EncoderPreFinetuningConfig(ModelWithEncoderConfig):
         tasks (list of [`Task`] or `dict`): one per corpus, of kind `classes`, with the corpus's name and label set.
         projection_size (`int`, *optional*, defaults to 256): width of the projector that all corpora share, as in
             `Wav2Vec2ForSequenceClassification`.
+        layer (`int`, *optional*): which of the encoder's hidden states is averaged over time, counted from 0, the one
+            before the first layer. By default it is the encoder's output.
         format_version (`int`, *optional*): the version of the saved model's format. A version newer than this code is
             refused.
         calibration, familiarity (`dict`, *optional*): as in [`ModelWithEncoderConfig`]; `paravox calibrate` sets them.
@@ -46,6 +48,7 @@ class EncoderPreFinetuningConfig(ModelWithEncoderConfig):
         encoder: PreTrainedConfig | dict[str, Any] | None = None,
         tasks: list[Task | dict[str, Any]] | None = None,
         projection_size: int = 256,
+        layer: int | None = None,
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
     ) -> None:
@@ -63,6 +66,10 @@ class EncoderPreFinetuningConfig(ModelWithEncoderConfig):
         if not isinstance(projection_size, int) or projection_size < 1:
             raise ConfigError(f"projection_size is {projection_size!r}: give a whole number of at least 1")
         self.projection_size = projection_size
+        layers = self.encoder.num_hidden_layers
+        if layer is not None and (type(layer) is not int or not 0 <= layer <= layers):
+            raise ConfigError(f"layer is {layer!r}: give a whole number from 0 to {layers}, the layers of the encoder")
+        self.layer = layer
         self.format_version = format_version
         super().__init__(**kwargs)
 

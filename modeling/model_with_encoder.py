@@ -136,6 +136,12 @@ class ModelWithEncoder(StrictlyLoadedModel):
         """Whether the model uses all of the encoder's layers, rather than the last one alone."""
         return False
 
+    @property
+    def pooled_layer(self) -> int | None:
+        """The one hidden state that the model uses, counted from 0, the one before the first layer; None for the
+        encoder's output."""
+        return None
+
     def pool(
         self,
         *,
@@ -148,10 +154,11 @@ class ModelWithEncoder(StrictlyLoadedModel):
         """The encoder's states, averaged over the real frames of each clip. The arguments are as in `forward`.
 
         Returns:
-            `torch.Tensor` of shape `(batch, layers, hidden)`: every layer, or the last one alone.
+            `torch.Tensor` of shape `(batch, layers, hidden)`: every layer, or the one that the model uses.
 
         Raises:
-            ConfigError: if the input that the encoder takes is missing.
+            ConfigError: if the input that the encoder takes is missing, or `lower_states` lie above the layer that the
+                model uses.
         """
         if lower_states is not None:
             return self._pool_upper_layers(lower_states, attention_mask.bool(), lower_pooled_states)
@@ -185,6 +192,8 @@ class ModelWithEncoder(StrictlyLoadedModel):
             attention_mask = torch.ones(inputs.shape[0], inputs.shape[-1], dtype=torch.long, device=inputs.device)
         if self.pools_every_layer:
             layers = self.encoder.layer_states(inputs, attention_mask)
+        elif self.pooled_layer is not None:
+            layers = [self.encoder.layer_states(inputs, attention_mask)[self.pooled_layer]]
         else:
             layers = [self.encoder.last_state(inputs, attention_mask)]
         return layers, self.encoder.frame_mask(attention_mask, layers[0].shape[1])
@@ -198,6 +207,13 @@ class ModelWithEncoder(StrictlyLoadedModel):
                 "lower_states need a frozen front end, but this model's front end learns: freeze it first"
             )
         layers = self.encoder.upper_states(lower_states, frame_mask, lower_layers)
+        if self.pooled_layer is not None:
+            if self.pooled_layer < lower_layers:
+                raise ConfigError(
+                    f"lower_states of {lower_layers} layers lie above the hidden state {self.pooled_layer} that this "
+                    "model uses: give the recording's input"
+                )
+            return masked_mean([lower_states, *layers][self.pooled_layer - lower_layers], frame_mask).unsqueeze(1)
         if not self.pools_every_layer:
             return masked_mean(layers[-1], frame_mask).unsqueeze(1)
         upper = torch.stack([masked_mean(states, frame_mask) for states in layers], dim=1)

@@ -55,7 +55,8 @@ class PreFinetuningOutput(ModelOutput):
         unusual (`torch.Tensor` of shape `(batch,)`, *optional*): how unlike the training recordings each clip is, where
             1 is the threshold. It is there if the model knows them.
         logits (`dict`): per corpus, `(batch, classes)`.
-        pooled_states (`torch.Tensor` of shape `(batch, hidden)`): the encoder's last layer averaged over time.
+        pooled_states (`torch.Tensor` of shape `(batch, hidden)`): the encoder's last layer averaged over time, or the
+            layer that the config names.
     """
 
     loss: torch.Tensor | None = None
@@ -69,6 +70,10 @@ class PreFinetuningOutput(ModelOutput):
 
 class PreFinetuningModel(ModelWithEncoder):
     """The base class of [`Wav2Vec2ForPreFinetuning`] and [`EncoderForPreFinetuning`]: everything but the encoder."""
+
+    @property
+    def pooled_layer(self) -> int | None:
+        return self.config.layer
 
     def _add_heads(self) -> None:
         config = self.config
@@ -203,8 +208,13 @@ class Wav2Vec2ForPreFinetuning(PreFinetuningModel):
             folder (`str` or `Path`): made if it does not exist.
 
         Raises:
-            ConfigError: if the model has no head for that corpus.
+            ConfigError: if the model has no head for that corpus, or does not use the encoder's output.
         """
+        if self.config.layer is not None:
+            raise ConfigError(
+                f"this model uses hidden state {self.config.layer} of its encoder, but "
+                "Wav2Vec2ForSequenceClassification uses the output: save it with save_pretrained"
+            )
         if corpus not in self.tasks:
             raise ConfigError(f"this model has no head for {corpus!r}: choose one of {', '.join(self.tasks)}")
         labels = self.tasks[corpus].labels

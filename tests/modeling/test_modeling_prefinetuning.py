@@ -1,5 +1,6 @@
 """The models of pre-finetuning: scaled losses, names and numbers as in the stock class, saving and loading."""
 
+import json
 import math
 import subprocess
 import sys
@@ -105,6 +106,61 @@ def test_saved_and_opened_by_the_auto_classes(make, make_inputs, encoder, tmp_pa
         assert torch.equal(value, opened.state_dict()[name]), name
     inputs = make_inputs(encoder)
     torch.testing.assert_close(opened(**inputs).logits, model(**inputs).logits)
+
+
+@pytest.mark.parametrize("encoder", ["wav2vec2_group", "wav2vec2_layer", "hubert_layer", "wavlm_layer", "whisper"])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_model_may_use_any_hidden_state_of_its_encoder(make, make_inputs, encoder, layer, tmp_path):
+    make(encoder, layer=layer).save_pretrained(tmp_path)
+    model = AutoModel.from_pretrained(tmp_path)
+    inputs = make_inputs(encoder, (0.3, 0.3))
+    values = inputs[model.main_input_name]
+    stock = model.encoder.model
+    if encoder == "whisper":  # which takes 3,000 frames and no others
+        states = model.encoder.layer_states(values, inputs["attention_mask"])[layer]
+    else:
+        # Whether the norm behind the last layer is in its hidden state depends on the version of Transformers.
+        output = stock(values, output_hidden_states=True)
+        states = output.last_hidden_state if layer == 2 else output.hidden_states[layer]
+    expected = model.heads["emodb"](model.projector(states.mean(dim=1)))
+    torch.testing.assert_close(model(**inputs).logits["emodb"], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_saved_model_without_a_layer_uses_the_output(make, make_inputs, tmp_path):
+    model = make("whisper")
+    model.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved.pop("layer", None) is None  # as in models of earlier versions
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    inputs = make_inputs("whisper")
+    expected = model.encoder.last_state(inputs["input_features"], inputs["attention_mask"]).mean(dim=1)
+    found = AutoModel.from_pretrained(tmp_path)(**inputs).pooled_states
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_layer_that_the_encoder_lacks_is_refused(make):
+    for layer in (3, -1, 1.0, True):
+        with pytest.raises(ConfigError, match=f"layer is {layer!r}: give a whole number from 0 to 2"):
+            make(layer=layer)
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_stored_states_of_lower_layers_give_the_same(make, make_inputs, layer):
+    model, inputs = make("whisper", layer=layer), make_inputs("whisper")
+    model.freeze_encoder(1)
+    states = model.encoder.layer_states(inputs["input_features"], inputs["attention_mask"])
+    mask = model.encoder.frame_mask(inputs["attention_mask"], states[0].shape[1])
+    stored = model(lower_states=states[1], attention_mask=mask.long()).logits["emodb"]
+    torch.testing.assert_close(stored, model(**inputs).logits["emodb"], atol=1e-5, rtol=1e-4)
+    lower = make("whisper", layer=0)
+    lower.freeze_encoder(1)
+    with pytest.raises(ConfigError, match="lower_states of 1 layers lie above the hidden state 0"):
+        lower(lower_states=states[1], attention_mask=mask.long())
+
+
+def test_a_model_of_a_lower_layer_is_no_sequence_classifier(make, tmp_path):
+    with pytest.raises(ConfigError, match="uses hidden state 1 of its encoder"):
+        make(layer=1).save_for_sequence_classification("turev", tmp_path)
 
 
 @pytest.mark.slow
