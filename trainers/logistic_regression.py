@@ -55,6 +55,37 @@ def fit_heads(
     return weights.cpu().numpy(), biases.squeeze(1).cpu().numpy()
 
 
+def fit_classes(
+    features: np.ndarray,
+    targets: np.ndarray,
+    classes: int,
+    inverse_penalty: float = 1.0,
+    device: str | torch.device = "cpu",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Solves classifications of the same samples by several sets of features, such as the layers of an encoder.
+
+    Two classes are one logistic regression, whose value the logits of the classes differ by. With more classes, there
+    is one regression for each class against all others, whose value is the logit of the class.
+
+    Args:
+        features (`np.ndarray` of shape `(sets, samples, size)`).
+        targets (`np.ndarray` of int, shape `(samples,)`): class indices. Each class occurs.
+        classes (`int`): how many classes there are, at least 2.
+        inverse_penalty (`float`, *optional*, defaults to 1): as in [`fit_heads`].
+        device (`str` or `torch.device`, *optional*, defaults to `"cpu"`): as in [`fit_heads`].
+
+    Returns:
+        The weights `(sets, classes, size)` and biases `(sets, classes)` of the logits, float64.
+    """
+    sets, samples, size = features.shape
+    if classes == 2:
+        weights, biases = fit_heads(features, np.tile(targets == 1, (sets, 1)), inverse_penalty, device)
+        return np.stack([-weights / 2, weights / 2], axis=1), np.stack([-biases / 2, biases / 2], axis=1)
+    labels = np.tile(targets == np.arange(classes)[:, None], (sets, 1))  # (sets * classes, samples)
+    weights, biases = fit_heads(np.repeat(features, classes, axis=0), labels, inverse_penalty, device)
+    return weights.reshape(sets, classes, size), biases.reshape(sets, classes)
+
+
 def _newton_step(
     kernel: torch.Tensor, targets: torch.Tensor, multipliers: torch.Tensor, biases: torch.Tensor, inverse_penalty: float
 ) -> tuple[torch.Tensor, torch.Tensor]:

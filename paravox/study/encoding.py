@@ -11,13 +11,13 @@ import torch
 
 from paravox.modeling.encoders import SpeechEncoder
 from paravox.modeling.modeling_prefinetuning import PreFinetuningModel
-from paravox.modeling.pooling import masked_mean
 from paravox.study.clips import STUDY_PASS, ClipsWithoutLabels, StudyClips
 from paravox.trainers.clip_pass import PassSettings, Step, in_row_order, pass_over_clips
 from paravox.trainers.clip_sources import ClipSource
 from paravox.trainers.data_collator import MultiTaskCollator
 from paravox.trainers.files import load_array, save_array, written_aside
 from paravox.trainers.lower_states import EncodedClip, LowerStates, states_folder, states_gigabytes, write_states
+from paravox.trainers.pooled_layers import pool_layers, run_all_layers
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,11 @@ class LayerStates:
     def _encode_upper(self, encoder: SpeechEncoder, lower: LowerStates, title: str) -> np.ndarray:
         def step(encoder: SpeechEncoder, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             frame_mask = inputs["attention_mask"].bool()
-            return {"pooled": _pool(encoder.upper_states(inputs["lower_states"], frame_mask, lower.layers), frame_mask)}
+            return {
+                "pooled": pool_layers(
+                    encoder.upper_states(inputs["lower_states"], frame_mask, lower.layers), frame_mask
+                )
+            }
 
         upper = in_row_order(self._run(encoder, lower, step, title), len(lower))["pooled"]
         return np.concatenate([lower.pooled, upper], axis=1)
@@ -207,13 +211,6 @@ def _all_layers(
     encoder: SpeechEncoder, inputs: dict[str, torch.Tensor], keep: int | None = None
 ) -> dict[str, torch.Tensor]:
     """The step of a pass from the input: every layer averaged over time, and all frames after `keep` layers."""
-    mask = inputs["attention_mask"]
-    layers = encoder.layer_states(inputs[encoder.input_name], mask)
-    frame_mask = encoder.frame_mask(mask, layers[0].shape[1])
-    results = {"pooled": _pool(layers, frame_mask)}
+    layers, frame_mask = run_all_layers(encoder, inputs)
+    results = {"pooled": pool_layers(layers, frame_mask)}
     return results if keep is None else results | {"kept": layers[keep], "frames": frame_mask.sum(dim=1)}
-
-
-def _pool(layers: list[torch.Tensor], frame_mask: torch.Tensor) -> torch.Tensor:
-    """layers times (batch, frames, hidden) -> (batch, layers, hidden)"""
-    return torch.stack([masked_mean(layer, frame_mask) for layer in layers], dim=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from paravox.trainers.logistic_regression import fit_heads
+from paravox.trainers.logistic_regression import fit_classes, fit_heads
 
 PROBLEMS, SIZE = 12, 40
 
@@ -59,3 +59,22 @@ def test_a_device_without_float64_leaves_the_problems_to_the_cpu(problems):
     for ours, theirs in zip(fit_heads(*problems, device="mps"), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
         assert ours.dtype == np.float64
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_classes_are_those_of_scikit_learn(classes):
+    generator = np.random.default_rng(classes)
+    features, targets = generator.normal(size=(4, 15, SIZE)), np.arange(15) % classes
+    weights, biases = fit_classes(features, targets, classes, 0.1)
+    assert weights.shape == (4, classes, SIZE) and biases.shape == (4, classes)
+    unseen = generator.normal(size=(50, SIZE))
+    for samples, weight, bias in zip(features, weights, biases, strict=True):
+        logits = unseen @ weight.T + bias
+        model = LogisticRegression(C=0.1, tol=1e-10, max_iter=10_000)
+        if classes == 2:
+            expected = model.fit(samples, targets).predict_proba(unseen)
+            np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), expected, atol=1e-5)
+            continue
+        for number in range(classes):
+            expected = model.fit(samples, targets == number).decision_function(unseen)
+            np.testing.assert_allclose(logits[:, number], expected, atol=1e-5)
