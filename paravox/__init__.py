@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from paravox.registration import register_when_imported
 
 if TYPE_CHECKING:
+    from paravox.inference.adaptation import adapt
     from paravox.modeling.configuration_burst2vec import Burst2VecConfig
     from paravox.modeling.configuration_compare import ComParEConfig
     from paravox.modeling.configuration_ensemble import Burst2VecEnsembleConfig
@@ -56,6 +57,7 @@ _public_names = {
     "PreFinetuningTrainingArguments": "trainers.prefinetuning_arguments",
     "Wav2Vec2ForPreFinetuning": "modeling.modeling_prefinetuning",
     "Wav2Vec2PreFinetuningConfig": "modeling.configuration_prefinetuning",
+    "adapt": "inference.adaptation",
 }
 
 __all__ = ["__version__", *_public_names]

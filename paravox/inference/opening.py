@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig
 
+from paravox.modeling.encoder_loading import load_encoder_config, load_encoder_weights
+from paravox.modeling.encoders import ENCODER_CLASSES, SpeechEncoder, build_encoder
 from paravox.modeling.errors import CheckpointError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.feature_extraction_compare import ComParEFeatureExtractor
@@ -12,10 +14,15 @@ from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatur
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.modeling_compare import ComParEForMultiTask
 from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
+from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning
 from paravox.modeling.opening import open_checkpoint
 from paravox.modeling.tasks import Task, parse_tasks, predict_the_same
 
-Model = Burst2VecForMultiTask | ComParEForMultiTask | Burst2VecEnsemble
+# The model that programs use where none is named: none yet.
+DEFAULT_MODEL: str | None = None
+
+PreFinetuned = EncoderForPreFinetuning | Wav2Vec2ForPreFinetuning
+Model = Burst2VecForMultiTask | ComParEForMultiTask | Burst2VecEnsemble | PreFinetuned
 FeatureExtractor = Burst2VecFeatureExtractor | ComParEFeatureExtractor | Burst2VecEnsembleFeatureExtractor
 
 # By model_type. A model of another class is refused where it is opened.
@@ -25,6 +32,8 @@ _CLASSES: dict[str, tuple[Any, Any]] = {
         (Burst2VecForMultiTask, Burst2VecFeatureExtractor),
         (ComParEForMultiTask, ComParEFeatureExtractor),
         (Burst2VecEnsemble, Burst2VecEnsembleFeatureExtractor),
+        (EncoderForPreFinetuning, Burst2VecFeatureExtractor),
+        (Wav2Vec2ForPreFinetuning, Burst2VecFeatureExtractor),
     )
 }
 
@@ -36,6 +45,8 @@ def open_model(
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Model, FeatureExtractor]:
     """Opens a saved model or ensemble, in evaluation mode, and its feature extractor.
+
+    An adapted model and a pre-finetuned one are opened as well; the latter predicts the emotions of each corpus.
 
     Args:
         name_or_path (`str`): a folder, or a name on the Hub.
@@ -53,6 +64,44 @@ def open_model(
     model_class, extractor_class = _CLASSES.get(config.get("model_type"), _CLASSES[burst2vec])
     model = model_class.from_pretrained(name_or_path, dtype=dtype, **options)
     return model.to(device), open_checkpoint(extractor_class.from_pretrained, name_or_path, **options)
+
+
+def open_encoder(
+    name_or_path: str, revision: str | None = None, device: str | torch.device = "cpu"
+) -> tuple[SpeechEncoder, Burst2VecFeatureExtractor]:
+    """Opens the encoder of a saved model, or a published encoder, in float32, and its feature extractor.
+
+    Args:
+        name_or_path (`str`): a folder, or a name on the Hub, of a model with one encoder or of an encoder alone.
+        revision (`str`, *optional*): a branch, tag or commit on the Hub; `main` by default.
+        device (`str` or `torch.device`, *optional*, defaults to `"cpu"`): where the encoder runs.
+
+    Raises:
+        CheckpointError: if there is no such model, or it has no encoder of its own.
+    """
+    options = {} if revision is None else {"revision": revision}
+    model_type = open_checkpoint(PreTrainedConfig.get_config_dict, name_or_path, **options)[0].get("model_type")
+    if model_type in ENCODER_CLASSES:
+        encoder = build_encoder(load_encoder_config(name_or_path, **options))
+        load_encoder_weights(encoder, name_or_path, **options)
+        return encoder.to(device).eval(), Burst2VecFeatureExtractor.from_encoder(name_or_path, hub_options=options)
+    model, extractor = open_model(name_or_path, revision, device)
+    return encoder_of(model), extractor
+
+
+def encoder_of(model: Any) -> SpeechEncoder:
+    """The encoder of a model.
+
+    Raises:
+        CheckpointError: if it has none, or several.
+    """
+    encoder = getattr(model, "encoder", None)
+    if not isinstance(encoder, SpeechEncoder):
+        raise CheckpointError(
+            f"a model of model_type {model.config.model_type!r} has no encoder of its own: give a Burst2Vec or "
+            "pre-finetuned model, such as a member of an ensemble, or an encoder"
+        )
+    return encoder
 
 
 def same_tasks(models: list[Model], names: list[str]) -> list[Task]:
