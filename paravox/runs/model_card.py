@@ -53,6 +53,7 @@ class CardFacts:
         chosen_by_val (`bool`): whether scores on Val chose which epoch was kept.
         scores (`dict`): by row, split (`val`, `test`) and metric; the last row is the model's.
         figures (list of `dict`): each with `title` and `file`, a name in `figures/`.
+        adaptation ([`Adaptation`], *optional*): how a model was adapted to a few clips.
     """
 
     repo_id: str
@@ -65,6 +66,7 @@ class CardFacts:
     chosen_by_val: bool = True
     scores: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     figures: list[dict[str, str]] = field(default_factory=list)
+    adaptation: Any = None
 
 
 def card_facts(card: CardSettings, args: TrainingArguments, encoder: str | None, groups: Iterable[Any]) -> CardFacts:
