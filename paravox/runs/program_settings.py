@@ -260,15 +260,16 @@ class StudyRunSettings:
     dtype: str | None = field(
         default=None,
         metadata={
-            "help": "Precision of the encoder: float32, bfloat16 or, in mode head, float16. By default bfloat16 on a "
-            "CUDA device that has it, otherwise float32."
+            "help": "Precision of the encoder: float32, bfloat16 or, in modes head and adapt, float16. By default "
+            "bfloat16 on a CUDA device that has it, otherwise float32."
         },
     )
     trials_per_device: int = field(
         default=1,
         metadata={
             "help": "How many jobs share a device, each in a process of its own. With more than 1, executor inline "
-            "becomes processes. A job is a trial, and in mode head all trials of a checkpoint."
+            "becomes processes. A job is a trial, in mode head all trials of a checkpoint, "
+            "and in mode adapt those of a speaker."
         },
     )
     processes: int = field(

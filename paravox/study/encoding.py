@@ -17,7 +17,7 @@ from paravox.trainers.clip_sources import ClipSource
 from paravox.trainers.data_collator import MultiTaskCollator
 from paravox.trainers.files import load_array, save_array, written_aside
 from paravox.trainers.lower_states import EncodedClip, LowerStates, states_folder, states_gigabytes, write_states
-from paravox.trainers.pooled_layers import pool_layers, run_all_layers
+from paravox.trainers.pooled_layers import layer_moments, pool_layers, run_all_layers
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ class LayerStates:
         max_gigabytes (`float`, *optional*, defaults to 4): the most that the states of shared lower layers may take on
             disk. Where they would take more, each checkpoint runs all its layers.
         settings ([`PassSettings`], *optional*): of the passes over the clips.
+        with_variances (`bool`, *optional*, defaults to `False`): also compute the variance of each layer over time.
+            Every checkpoint then runs all its layers.
         groups (list of `np.ndarray` of int, *optional*): the rows of each group, such as the clips of a speaker. By
             default all clips are one group.
     """
@@ -48,11 +50,13 @@ class LayerStates:
         max_gigabytes: float = 4.0,
         settings: PassSettings = STUDY_PASS,
         groups: list[np.ndarray] | None = None,
+        with_variances: bool = False,
     ) -> None:
         self.clips = clips
         self.folder = folder
         self.max_gigabytes = max_gigabytes
         self.settings = settings
+        self.with_variances = with_variances
         self.groups = [np.arange(len(clips))] if groups is None else groups
         self._first: SpeechEncoder | None = None
 
@@ -64,7 +68,8 @@ class LayerStates:
             title (`str`): of the line of progress.
 
         Returns:
-            `np.ndarray` of shape `(clips, layers + 1, hidden)`, float32.
+            `np.ndarray` of shape `(clips, layers + 1, hidden)`, float32; with variances, `(clips, layers + 1, 2,
+            hidden)`, first the mean, then the variance.
         """
         encoder = model.encoder
         weights = weight_digests(encoder)
@@ -92,6 +97,8 @@ class LayerStates:
 
     def _shared_layers(self, encoder: SpeechEncoder) -> int:
         """How many lower layers to run once for all checkpoints: those that are equal in the first one."""
+        if self.with_variances:
+            return 0
         shared = 0 if self._first is None else equal_lower_layers(encoder, self._first)
         self._first = self._first or encoder
         if shared and states_gigabytes(self.clips.seconds.sum(), encoder.hidden_size) > self.max_gigabytes:
@@ -106,7 +113,8 @@ class LayerStates:
         self, encoder: SpeechEncoder, clips: StudyClips, shared: int, weights: list["WeightDigest"], title: str
     ) -> np.ndarray:
         if shared == 0:
-            return in_row_order(self._run(encoder, clips, _all_layers, title), len(clips))["pooled"]
+            step = _all_moments if self.with_variances else _all_layers
+            return in_row_order(self._run(encoder, clips, step, title), len(clips))["pooled"]
         folder = states_folder(self.folder, self._identity(clips, weights, shared))
         lower = LowerStates.open_whole(folder, clips.seconds)
         if lower is not None:
@@ -150,6 +158,8 @@ class LayerStates:
 
     def _identity(self, clips: StudyClips, weights: list["WeightDigest"], layers: int | None = None) -> Iterator[bytes]:
         """All that the states after so many layers depend on; after all of them by default."""
+        if self.with_variances:
+            yield b"with variances"
         yield repr((layers, str(self.settings.dtype), torch.device(self.settings.device).type)).encode()
         yield from clips.identity()
         for weight in weights:
@@ -214,3 +224,8 @@ def _all_layers(
     layers, frame_mask = run_all_layers(encoder, inputs)
     results = {"pooled": pool_layers(layers, frame_mask)}
     return results if keep is None else results | {"kept": layers[keep], "frames": frame_mask.sum(dim=1)}
+
+
+def _all_moments(encoder: SpeechEncoder, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The step of a pass from the input: mean and variance of every layer over time."""
+    return {"pooled": layer_moments(*run_all_layers(encoder, inputs))}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from paravox.corpora.combinations import combination_name, power_set
 from paravox.modeling.errors import ConfigError, did_you_mean
 
-MODES = ("full", "head", "top_layers")
+MODES = ("full", "head", "adapt", "top_layers")
 SELECTIONS = ("evaluation", "last")
 LAYER_CHOICES = ("last", "evaluation")
 COMPARE_2016 = "compare_2016"
@@ -59,7 +59,8 @@ class StudySettings:
         default="full",
         metadata={
             "help": "full: all weights learn. head: a logistic regression on the hidden states of the frozen encoder, "
-            "averaged over time. top_layers: the upper layers of the encoder learn.",
+            "averaged over time. adapt: what `paravox adapt` does, which chooses the layer on the shots alone. "
+            "top_layers: the upper layers of the encoder learn.",
             "choices": list(MODES),
         },
     )
@@ -114,6 +115,10 @@ class StudySettings:
             raise ConfigError("top_layers (how many layers learn) is needed in mode top_layers and allowed in no other")
         if self.layer not in LAYER_CHOICES and not self.layer.isdigit():
             raise ConfigError(f"layer {self.layer!r}: use a number from 0, {' or '.join(LAYER_CHOICES)}")
+        if self.mode == "adapt" and self.layer != "last":
+            raise ConfigError(
+                f"layer {self.layer!r} is for mode head: mode adapt chooses the layer itself, so leave it out"
+            )
         unknown = [name for name in self.baselines or () if name not in BASELINES]
         if unknown:
             raise ConfigError(f"baseline {unknown[0]!r} is unknown: {did_you_mean(unknown[0], BASELINES)}")
@@ -124,6 +129,11 @@ class StudySettings:
 
     def _all_checkpoints(self) -> list[str]:
         return [combination_name(combination) for combination in power_set(self.corpora)]
+
+    @property
+    def encoder_is_frozen(self) -> bool:
+        """Whether trials learn nothing but heads on states that are computed once."""
+        return self.mode in ("head", "adapt")
 
     @property
     def checkpoints(self) -> list[str]:

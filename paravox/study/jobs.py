@@ -20,13 +20,13 @@ from paravox.study.clips import STUDY_PASS, StudyClips
 from paravox.study.device_clips import DeviceClips
 from paravox.study.draws import TrialClips, draw_clips, read_speakers
 from paravox.study.encoding import LayerStates
-from paravox.study.estimate import encoding_seconds, measure_epochs
+from paravox.study.estimate import adapting_seconds, encoding_seconds, measure_epochs
 from paravox.study.grid import BASELINES, COMPARE_2016, StudySettings, Trial
 from paravox.study.lower_state_clips import LowerStateClips
 from paravox.study.opensmile_baseline import opensmile_features, run_baseline_trial
 from paravox.study.repeatable import give_way
 from paravox.study.results_file import FAILED
-from paravox.study.trials import run_head_trials, run_trained_trial, standardise
+from paravox.study.trials import run_adapt_trials, run_head_trials, run_trained_trial, standardise
 from paravox.trainers.clip_pass import PassSettings
 from paravox.trainers.devices import DTYPES
 
@@ -87,11 +87,14 @@ class StudyContext:
 
 
 def group_into_jobs(study: StudySettings, trials: list[Trial]) -> list[list[Trial]]:
-    """Trials in jobs that share what is computed: in mode head one job per checkpoint, otherwise one per trial."""
-    jobs: dict[str | Trial, list[Trial]] = {}
+    """Trials in jobs that share what is computed: in mode head one job per checkpoint, in mode adapt one per checkpoint
+    and speaker, otherwise one per trial."""
+    jobs: dict[tuple, list[Trial]] = {}
     for trial in trials:
-        together = study.mode == "head" and trial.checkpoint not in BASELINES
-        jobs.setdefault(trial.checkpoint if together else trial, []).append(trial)
+        shared: tuple = trial
+        if study.encoder_is_frozen and trial.checkpoint not in BASELINES:
+            shared = (trial.checkpoint,) if study.mode == "head" else (trial.checkpoint, trial.speaker)
+        jobs.setdefault(shared, []).append(trial)
     return list(jobs.values())
 
 
@@ -106,6 +109,10 @@ def run_job(context: StudyContext, trials: list[Trial]) -> list[dict]:
     if study.mode == "head":
         features = head_features(context, trials[0].checkpoint, study.layer)
         rows = run_head_trials(features, chosen, context.device)
+    elif study.mode == "adapt":
+        rows = run_adapt_trials(
+            speaker_moments(context, trials[0].checkpoint, trials[0].speaker), chosen, context.device
+        )
     else:
         rows = [train_on(context, trial, shots, study) for trial, shots in chosen]
     return [row | {"device": context.device_name} for row in rows]
@@ -133,11 +140,15 @@ def clips_for(context: StudyContext, trial: Trial) -> DeviceClips:
 def time_job(context: StudyContext, trials: list[Trial]) -> list[dict]:
     """Measures what [`run_job`] will take for trials like these, and returns it as one row.
 
-    In mode head it is `encoding`, the seconds per checkpoint, otherwise the fields of [`EpochSeconds`].
+    Where the encoder is frozen, these are `encoding`, the seconds per checkpoint, and `heads`, those per trial.
+    Otherwise they are the fields of [`EpochSeconds`].
     """
     study, model = context.study, open_model(context, NO_CORPUS)
-    if study.mode == "head":
-        return [{"encoding": encoding_seconds(model, open_clips(context), context.pass_settings)}]
+    if study.encoder_is_frozen:
+        encoding = encoding_seconds(model, open_clips(context), context.pass_settings)
+        # All heads of a checkpoint in mode head take less than a second.
+        heads = adapting_seconds(model, study, context.device) if study.mode == "adapt" else 0.0
+        return [{"encoding": encoding, "heads": heads}]
     return [
         measure_epochs(
             study, model, clips_for(context, trials[0]._replace(checkpoint=NO_CORPUS)), draw_possible(context, trials)
@@ -204,6 +215,22 @@ def open_states(context: StudyContext) -> LayerStates:
 def layer_states(context: StudyContext, checkpoint: str) -> np.ndarray:
     """Every layer of every clip under a checkpoint: `(clips, layers + 1, hidden)`."""
     return open_states(context).states_of(open_model(context, checkpoint), f"encoding with {checkpoint}")
+
+
+@lru_cache(maxsize=1)
+def speaker_moments(context: StudyContext, checkpoint: str, speaker: str) -> np.ndarray:
+    """Mean and variance over time of every layer, for the clips of a speaker: `(clips, layers + 1, 2, hidden)`.
+
+    The rows are those of the table. Those of other speakers are zeros.
+    """
+    rows = np.flatnonzero(open_table(context)["speaker"] == speaker)
+    clips = open_clips(context)
+    states = LayerStates(
+        clips.select(rows), context.states_dir, settings=context.pass_settings, with_variances=True
+    ).states_of(open_model(context, checkpoint), f"encoding {speaker} with {checkpoint}")
+    moments = np.zeros((len(clips), *states.shape[1:]), states.dtype)
+    moments[rows] = states
+    return moments
 
 
 @lru_cache(maxsize=1)

@@ -82,7 +82,9 @@ class StudyResults:
     def method(self) -> str:
         """How the trials were run, as text for every figure and table."""
         mode = self.study.get("mode", "unknown")
-        how = f"layer {self.study.get('layer')}" if mode == "head" else f"epoch by {self.study.get('selection')}"
+        how = f"epoch by {self.study.get('selection')}"
+        if mode in ("head", "adapt"):
+            how = "layer by the shots" if mode == "adapt" else f"layer {self.study.get('layer')}"
         return f"mode {mode}, {how}, {len(self.study['speakers'])} speakers, seed {self.study.get('seed')}"
 
     def trials_of(self, checkpoints: Iterable[str]) -> pd.DataFrame:

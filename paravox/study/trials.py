@@ -1,4 +1,4 @@
-"""Running trials: a logistic regression on frozen states (mode head), or training the encoder (full and top_layers)."""
+"""Running trials: heads on frozen states (modes head and adapt), or training the encoder (full and top_layers)."""
 
 import copy
 import time
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from paravox.corpora.combinations import NO_CORPUS
+from paravox.inference.adapted_heads import adapt_head
 from paravox.modeling.modeling_prefinetuning import PreFinetuningModel
 from paravox.study.best_epoch import BestEpoch
 from paravox.study.checkpoints import TRIAL_TASK
@@ -66,6 +67,33 @@ def run_head_trials(
             rows[trial] = finished_row(trial, clips, tested) | {"evaluation_macro_f1": float(evaluation)}
     share = (time.perf_counter() - started) / max(len(trials), 1)
     return [rows[trial] | {"seconds": share} for trial, _ in trials]
+
+
+def run_adapt_trials(
+    moments: np.ndarray, trials: list[tuple[Trial, TrialClips]], device: str | torch.device = "cpu"
+) -> list[dict[str, Any]]:
+    """Runs trials in mode adapt, with the function that `paravox adapt` fits its heads with.
+
+    Args:
+        moments (`np.ndarray` of shape `(clips, layers + 1, 2, hidden)`): of the clips of the table.
+        trials: each with its clips.
+        device (`str` or `torch.device`, *optional*, defaults to `"cpu"`): where the heads are solved.
+
+    Returns:
+        list of `dict`: one row per trial, in the same order. Its `message` names the layer that was chosen.
+    """
+    rows = []
+    for trial, clips in trials:
+        started = time.perf_counter()
+        head = adapt_head(moments[clips.train], clips.train_labels.astype(int), 2, device=device)
+        evaluated, tested = (
+            np.diff(head.logits(moments[part]), axis=1)[:, 0] > 0 for part in (clips.evaluation, clips.test)
+        )
+        evaluation = binary_scores(evaluated, clips.evaluation_labels)["macro_f1"]
+        row = finished_row(trial, clips, tested) | {"evaluation_macro_f1": float(evaluation)}
+        chosen = f"layer {head.layer}, C {head.inverse_penalty:g}"
+        rows.append(row | {"message": chosen, "seconds": time.perf_counter() - started})
+    return rows
 
 
 def finished_row(trial: Trial, clips: TrialClips, tested: np.ndarray) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def choose_precision(study: StudySettings, settings: StudyRunSettings) -> None:
         ConfigError: if there is no such device or precision, or trials cannot learn in it.
     """
     device, dtype = chosen_device(settings.device, settings.dtype)
-    if dtype == torch.float16 and study.mode != "head":
+    if dtype == torch.float16 and not study.encoder_is_frozen:
         raise ConfigError(f"mode {study.mode} cannot learn in float16: use --dtype bfloat16 or float32")
     settings.device, settings.dtype = str(device), str(dtype).removeprefix("torch.")
 
@@ -155,7 +155,7 @@ def run_trials(study: StudySettings, settings: StudyRunSettings, trials: list[Tr
         started = time.perf_counter()
         for rows in run_jobs(partial(run_job, context), jobs, workers):
             results.add(rows)
-            seconds += [row["seconds"] for row in rows if row["status"] == FINISHED and study.mode != "head"]
+            seconds += [row["seconds"] for row in rows if row["status"] == FINISHED and not study.encoder_is_frozen]
             bar.update(len(rows))
             bar.set_postfix_str(f"{60 * bar.n / (time.perf_counter() - started):,.0f} trials per minute")
     if seconds and workers.processes:
@@ -216,10 +216,11 @@ def print_estimate(study: StudySettings, settings: StudyRunSettings, trials: lis
     trying = dataclasses.replace(workers, executor=executor, processes=local)
     measured = [row for rows in run_jobs(partial(time_job, context), [like] * local, trying) for row in rows]
     at_once = f"with {processes} at the same time on {context.device_name}"
-    if study.mode == "head":
+    if study.encoder_is_frozen:
         checkpoints = len({trial.checkpoint for trial, _ in possible})
         rounds = -(-checkpoints // processes)
-        most = timedelta(seconds=round(rounds * statistics.mean(row["encoding"] for row in measured)))
+        encoding, heads = (statistics.mean(row[name] for row in measured) for name in ("encoding", "heads"))
+        most = timedelta(seconds=round(rounds * encoding + len(possible) * heads / processes))
         print(f"the rest take at most about {most} {at_once}")
         return
     epochs = [EpochSeconds(**row) for row in measured]

@@ -24,10 +24,13 @@ from paravox.study.grid import StudySettings, Trial
 from paravox.study.results_file import ResultsFile
 
 CONFIGS = Path(few_shot.__file__).parent / "configs"
-FEW_SHOT_CONFIGS = [CONFIGS / f"{name}.yaml" for name in ("paper_few_shot", "open_few_shot", "open_few_shot_full")]
+FEW_SHOT_CONFIGS = [
+    CONFIGS / f"{name}.yaml" for name in ("paper_few_shot", "open_few_shot", "open_few_shot_full", "open_adapt")
+]
 STUDY = ["--corpora", "emodb", "turev", "--speakers", "0001", "0011", "--emotions", "angry", "happy"]
 STUDY += ["--shots", "2", "4", "8", "--repetitions", "2"]
 HEAD = ["--mode", "head", "--threads", "1"]
+ADAPT = ["--mode", "adapt", "--threads", "1"]
 FULL = ["--mode", "full", "--max_epochs", "3", "--learning_rate", "0.003", "--patience", "2", "--threads", "1"]
 SMALL = ["--only", "checkpoint=none,emodb+turev", "k=2", "emotion=angry"]
 # What a trial must give again: its best epoch and its prediction on every clip.
@@ -67,17 +70,26 @@ def table(output_dir):
 
 @pytest.mark.parametrize("config", FEW_SHOT_CONFIGS, ids=lambda path: path.stem)
 def test_a_dry_run_counts_from_the_yaml_alone(config, capsys):
-    specified = {"paper_few_shot": 33_600, "open_few_shot": 15_120, "open_few_shot_full": 24}[config.stem]
+    specified = {"paper_few_shot": 33_600, "open_few_shot": 15_120, "open_few_shot_full": 24, "open_adapt": 945}[
+        config.stem
+    ]
     assert few_shot.main([str(config), "--dry_run"]) == {"specified": specified}
     assert f"= {specified:,} trials" in capsys.readouterr().out and not list(Path().iterdir())
 
 
-@pytest.mark.parametrize("mode", [HEAD, FULL], ids=["head", "full"])
+@pytest.mark.parametrize("mode", [HEAD, FULL, ADAPT], ids=["head", "full", "adapt"])
 def test_a_dry_run_estimates_the_time_where_it_can(places, mode, capsys):
     few_shot.main([*STUDY, *mode, *places, "--shots", "2", "64", "--dry_run"])
     printed = capsys.readouterr().out
     assert "= 64 trials" in printed and "32 trials lack shots; the rest take at most about 0:00:" in printed
     assert not Path("runs").exists()
+
+
+def test_mode_adapt_stores_the_layer_that_the_shots_chose(run):
+    state, rows = run("adapted", *ADAPT, "--only", "checkpoint=none", "speaker=0011", "k=2,8")
+    assert state == {"specified": 96, "finished": 8}
+    assert set(rows["message"]) <= {f"layer {layer}, C {c}" for layer in range(3) for c in ("1", "0.1", "0.01")}
+    assert set(rows.xs(2, level="k")["message"]) == {"layer 1, C 1"} and (rows["seconds"] > 0).all()
 
 
 def test_half_precision_learns_the_same_to_its_rounding_and_the_same_in_every_run(run, capsys):

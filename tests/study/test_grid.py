@@ -52,6 +52,7 @@ def test_the_description_holds_what_the_report_needs():
         ({"repetitions": 0}, "repetitions is 0"),
         ({"mode": "heads"}, "mode 'heads'"),
         ({"mode": "top_layers"}, "top_layers .*is needed in mode top_layers"),
+        ({"mode": "adapt", "layer": "1"}, "layer '1' is for mode head: mode adapt chooses the layer itself"),
         ({"layer": "first"}, "layer 'first': use a number from 0"),
         ({"combinations": ["ased"]}, "combination 'ased' is unknown: use one of none, turev, emodb, emodb\\+turev"),
     ],

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from paravox.modeling.errors import ConfigError
 from paravox.study import jobs
@@ -38,6 +39,11 @@ def test_trials_of_a_checkpoint_go_together_where_they_share_its_states():
     assert [len(part) for part in parts] == [4, 4, 1, 1, 1, 1]
     assert [{trial.checkpoint for trial in part} for part in parts[:2]] == [{"none"}, {"emodb"}]
     assert sum(parts, []) == study.grid()
+    study = settings(mode="adapt")
+    parts = group_into_jobs(study, study.grid())
+    assert [{(trial.checkpoint, trial.speaker) for trial in part} for part in parts] == [
+        {(checkpoint, speaker)} for checkpoint in ("none", "emodb") for speaker in ("0001", "0011")
+    ]
     assert group_into_jobs(settings(mode="full"), study.grid()) == [[trial] for trial in study.grid()]
 
 
@@ -68,3 +74,22 @@ def test_the_features_of_a_layer_are_standardised_over_the_train_part_of_all_spe
         np.testing.assert_allclose(head_features(made, "none", layer), expected, rtol=1e-9, atol=1e-9)
     with pytest.raises(ConfigError, match="layer 3: the encoder has the layers 0 to 2: use one of these"):
         head_features(made, "none", "3")
+
+
+def test_the_moments_of_a_speaker_are_those_of_the_speaker_s_clips_alone(context):
+    made = context(mode="adapt")
+    rows = np.flatnonzero(jobs.open_table(made)["speaker"] == "0011")
+    moments = jobs.speaker_moments(made, "none", "0011")
+    assert moments.shape == (len(jobs.open_table(made)), 3, 2, 32)
+    encoder, clips = jobs.open_model(made, "none").encoder, jobs.open_clips(made)
+    for row in rows[[0, -1]]:
+        inputs = clips.extractor([clips.paths[row]], return_tensors="pt")
+        with torch.no_grad():
+            states = [layer[0].double() for layer in encoder.layer_states(*inputs.values())]
+        for layer, frames in enumerate(states):
+            np.testing.assert_allclose(moments[row, layer, 0], frames.mean(dim=0), atol=2e-5)
+            np.testing.assert_allclose(moments[row, layer, 1], frames.var(dim=0, unbiased=False), atol=1e-4)
+    others = np.setdiff1d(np.arange(len(moments)), rows)
+    assert not moments[others].any()
+    # What mode head keeps of the same clips is something else.
+    assert jobs.layer_states(made, "none").shape == (len(moments), 3, 32)

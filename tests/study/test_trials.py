@@ -14,6 +14,7 @@ from little_corpora import write_clip
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
+from paravox.inference.adapted_heads import adapt_head
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.study import trials
 from paravox.study.checkpoints import TRIAL_TASK, model_around
@@ -21,7 +22,7 @@ from paravox.study.clips import StudyClips
 from paravox.study.device_clips import DeviceClips
 from paravox.study.draws import TrialClips
 from paravox.study.grid import StudySettings, Trial
-from paravox.study.trials import run_head_trials, run_trained_trial, standardise, trial_model
+from paravox.study.trials import run_adapt_trials, run_head_trials, run_trained_trial, standardise, trial_model
 
 TRIAL = Trial("none", "0001", "angry", 6, 0)
 ROWS = np.random.default_rng(3).permutation(30)
@@ -263,3 +264,22 @@ def test_features_are_standardised_by_the_train_part():
     np.testing.assert_allclose(features[:10, :3].mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(features[:10, :3].std(axis=0), 1, atol=1e-12)
     assert (features[:, 3] == 0).all() and features.dtype == np.float64
+
+
+def test_a_trial_in_mode_adapt_is_what_the_command_fits():
+    generator = np.random.default_rng(0)
+    moments = generator.normal(size=(30, 3, 2, 8)).astype(np.float32) ** 2
+    chosen = parts(np.arange(9) % 3 == 0, np.arange(15) % 3 == 0)
+    moments[TRAIN[:3], :, 0] += 1
+    moments[TEST[chosen.test_labels], :, 0] += 1
+    (row,) = run_adapt_trials(moments, [(TRIAL, chosen)])
+    head = adapt_head(moments[TRAIN], np.array([1, 1, 1, 0, 0, 0]), 2)
+    predicted = head.logits(moments[TEST]).argmax(axis=1) == 1
+    assert row["predictions"] == "".join(map(str, predicted.astype(int)))
+    assert row["macro_f1"] == pytest.approx(macro_f1(chosen.test_labels, predicted))
+    evaluated = head.logits(moments[EVALUATION]).argmax(axis=1) == 1
+    assert row["evaluation_macro_f1"] == pytest.approx(macro_f1(chosen.evaluation_labels, evaluated))
+    assert row["message"] == f"layer {head.layer}, C {head.inverse_penalty:g}" and row["status"] == "finished"
+    # Nothing of the evaluation and the test part is learned from.
+    moments[np.concatenate([EVALUATION, TEST])] *= 7
+    assert run_adapt_trials(moments, [(TRIAL, chosen)])[0]["message"] == row["message"]
