@@ -112,6 +112,10 @@ def home(tmp_path_factory, tiny_encoders, saved_encoders, open_corpora, esd_fold
     (folder / ".venv" / "bin" / "activate").touch()
     for number, clip in enumerate(("laugh.wav", "recordings/1.wav", "runs/demo/corpus/audio/test_00000.wav")):
         write_clip(folder / clip, number)
+    for number, clip in enumerate(
+        ("new.wav", *(f"my_clips/{label}/{n}.wav" for n in "12" for label in ("content", "in pain")))
+    ):
+        write_clip(folder / clip, number)
     mine = yaml.safe_load(next(block.text for block in blocks_of("README.md") if block.language == "yaml"))
     with torch.random.fork_rng():
         torch.manual_seed(0)
