@@ -235,8 +235,8 @@ def _unseen(
     logits = np.zeros((len(layers), len(targets), classes))
     for rows in folds:
         known = np.delete(np.arange(len(targets)), rows)
-        weights, biases = _fit(moments[np.ix_(known, layers)], targets[known], classes, inverse_penalty, device)
-        means = moments[np.ix_(rows, layers)][:, :, 0].astype(np.float64)
+        weights, biases = _fit(moments[known][:, layers], targets[known], classes, inverse_penalty, device)
+        means = moments[rows][:, layers, 0].astype(np.float64)
         logits[:, rows] = np.einsum("nlh,lch->lnc", means, weights) + biases[:, None]
     return logits
 

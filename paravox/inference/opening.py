@@ -86,7 +86,9 @@ def open_encoder(
         load_encoder_weights(encoder, name_or_path, **options)
         return encoder.to(device).eval(), Burst2VecFeatureExtractor.from_encoder(name_or_path, hub_options=options)
     model, extractor = open_model(name_or_path, revision, device)
-    return encoder_of(model), extractor
+    encoder = encoder_of(model)
+    assert isinstance(extractor, Burst2VecFeatureExtractor)  # as of every model with an encoder
+    return encoder, extractor
 
 
 def encoder_of(model: Any) -> SpeechEncoder:

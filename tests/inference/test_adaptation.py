@@ -130,7 +130,7 @@ def test_clips_that_cannot_be_used_are_named_or_left_out(clips, encoder, tmp_pat
     bad = [str(tmp_path / f"{name}.wav") for name in ("short", "long", "text")]
     with pytest.raises(AudioError, match="3 of 11 clips cannot be used: .*short.wav lasts 10 ms, less than the 25 ms"):
         adapt(encoder, paths + bad, [*labels, "white", "white", "white"])
-    adapted = adapt(encoder, paths + bad, [*labels, "white", "white", "white"], skip_bad=True)
+    adapted = adapt(encoder, bad + paths, ["white", "white", "white", *labels], skip_bad=True)
     assert adapted.clips == {"in brown": 4, "white": 4}
     assert [reason.split(".wav")[0].split("/")[-1] for reason in adapted.left_out] == ["short", "long", "text"]
     assert "30" in adapted.left_out[1]

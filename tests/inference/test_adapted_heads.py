@@ -149,6 +149,7 @@ def test_the_interval_of_clips_that_are_all_told_is_that_of_their_number():
 
 def test_the_score_does_not_take_the_luck_of_the_best_of_many_layers(monkeypatch):
     monkeypatch.setattr(adapted_heads, "BOOTSTRAPS", 50)
+    monkeypatch.setattr(adapted_heads, "CLEARLY_BETTER", 0.0)  # any luck is enough to be chosen
     generator = np.random.default_rng(0)
     scores, best_of_all = [], []
     for _ in range(40):
@@ -157,4 +158,4 @@ def test_the_score_does_not_take_the_luck_of_the_best_of_many_layers(monkeypatch
         scores.append(choice.validation().score)
         best_of_all.append(choice.hits.mean(axis=1).max())
     assert np.mean(best_of_all) > 0.7
-    assert np.mean(scores) == pytest.approx(0.5, abs=0.06)
+    assert np.mean(scores) == pytest.approx(0.5, abs=0.07)
