@@ -9,7 +9,7 @@ from pathlib import Path
 
 import paravox
 from paravox.modeling.errors import did_you_mean
-from paravox.runs.program import START_AGAIN, reader_may_leave, run
+from paravox.runs.program import INTERRUPTED, START_AGAIN, reader_may_leave, run
 
 COMMANDS = {
     "train": ("burst2vec.train", "train a Burst2Vec model from a YAML file"),
@@ -68,7 +68,8 @@ def answer(name: str, *arguments: str) -> None:
             show_help(name, arguments)
         program = import_module(f"paravox.recipes.{COMMANDS[name][0]}")
     except KeyboardInterrupt:  # the libraries take seconds to import
-        sys.exit(130)
+        print(f"\nStopped before it began. To go on, {START_AGAIN}.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     run(program.main, arguments, go_on=getattr(program, "GO_ON", START_AGAIN))
 
 

@@ -1,7 +1,5 @@
 """The folder that a run writes to: one run at a time, and nothing of an earlier run is removed unless asked for."""
 
-import errno
-import json
 import os
 import shutil
 import sys
@@ -10,17 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from transformers import TrainingArguments
-
-from paravox.modeling.errors import CheckpointError, ConfigError
+from paravox.modeling.errors import ConfigError
+from paravox.runs.disk_faults import FULL, READ_ONLY, reason_of_disk
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-# A run cannot go on without any of these, or would go on with other numbers.
-CHECKPOINT_PARTS = ("model*.safetensors", "optimizer*", "scheduler.pt", "rng_state*")
 # The locks that this process holds. A forked worker would hold them too, for seconds after the run was killed.
 _locks: set[IO] = set()
 
@@ -45,11 +40,10 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
         overwrite (`bool`, *optional*, defaults to `False`): remove these checkpoints instead of refusing.
 
     Raises:
-        ConfigError: if another run holds the folder, an earlier run left checkpoints in it, or the disk becomes full
-            before the run is over.
+        ConfigError: if the folder cannot be made or written, another run holds it, an earlier run left checkpoints in
+            it, or the disk becomes full or read-only before the run is over.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
+    with _open_lock(folder) as lock:
         _lock(lock, folder)
         checkpoints = [path for path in folder.rglob("checkpoint-*") if path.is_dir()]
         if empty and overwrite:
@@ -64,14 +58,29 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
         try:
             yield
         except Exception as error:
-            if not _is_of_a_full_disk(error, folder):
+            reason = reason_of_disk(error, folder)
+            if reason not in (FULL, READ_ONLY):
                 raise
             raise ConfigError(
-                f"no disk space is left for output_dir {folder} ({' '.join(str(error).split())[:120]}): free some and "
-                "start the command again (train.py with --resume_from_checkpoint last), or choose another folder"
+                f"{reason} for output_dir {folder} ({' '.join(str(error).split())[:120]}): "
+                f"{'free some' if reason == FULL else 'make it writable'} and start the command again (train.py with "
+                "--resume_from_checkpoint last), or choose another folder"
             ) from error
         finally:
             _locks.discard(lock)
+
+
+def _open_lock(folder: Path) -> IO:
+    """Makes the folder, and opens the file in it that is locked."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return open(folder / ".lock", "w")
+    except OSError as error:
+        reason = reason_of_disk(error) or error.strerror
+        raise ConfigError(
+            f"output_dir {folder} cannot be written ({reason}): give a folder on a disk that can be written and has "
+            "room, or correct its permissions"
+        ) from None
 
 
 def _lock(lock: IO, folder: Path) -> None:
@@ -86,46 +95,3 @@ def _lock(lock: IO, folder: Path) -> None:
         ) from None
     except OSError as error:
         print(f"output_dir {folder} cannot be locked ({error}): start no second run in it", file=sys.stderr)
-
-
-def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint of a run from which a run can go on; None if there is none."""
-    whole = [path for path in folder.glob("checkpoint-*") if _is_whole(path)]
-    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
-
-
-def find_checkpoint(args: TrainingArguments) -> str | None:
-    """The checkpoint that a run is to go on from, if `resume_from_checkpoint` asks for one: a folder, or `last`.
-
-    Raises:
-        CheckpointError: if there is no checkpoint of the Trainer.
-    """
-    asked = args.resume_from_checkpoint
-    if asked in (None, "", False):
-        return None
-    folder = Path(args.output_dir) if asked == "last" else Path(asked)
-    found = last_whole_checkpoint(folder) if asked == "last" else str(folder)
-    if found is None or not (Path(found) / "trainer_state.json").is_file():
-        raise CheckpointError(
-            f"resume_from_checkpoint {asked!r}: there is no checkpoint of the Trainer in {folder}: check the folder"
-        )
-    return found
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    # The Trainer writes its state last: without it, or with a part of it, the checkpoint was cut off. Other parts are
-    # missing where a run was killed while it removed the checkpoint.
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return all(any(checkpoint.glob(part)) for part in CHECKPOINT_PARTS)
-
-
-def _is_of_a_full_disk(error: Exception, folder: Path) -> bool:
-    """Whether a write failed for lack of space. Not all libraries that write weights keep the number of the error."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return "no space left" in str(error).lower() or (
-        isinstance(error, (OSError, RuntimeError)) and shutil.disk_usage(folder).free < 2**20
-    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from paravox.modeling.errors import ParavoxError
+from paravox.runs.disk_faults import fault_of_disk
 
 # The exit codes that shells give a program which Ctrl-C has stopped, and one whose reader has left.
 INTERRUPTED = 130
@@ -19,8 +20,8 @@ START_AGAIN = "start the same command again"
 def run(main: Callable[..., Any], argv: Sequence[str] | None = None, go_on: str = START_AGAIN) -> NoReturn:
     """Runs the `main` of a program and ends the process.
 
-    An error of paravox is shown as one sentence, with exit code 1. Ctrl-C is answered by one line that says how to go
-    on, with exit code 130. Any other exception is a defect of the program, so its traceback is shown.
+    An error of paravox, or of the disk, is shown as one sentence, with exit code 1. Ctrl-C is answered by one line that
+    says how to go on, with exit code 130. Any other exception is a defect of the program, so its traceback is shown.
 
     Args:
         main (`Callable`): takes the arguments of the command line.
@@ -39,6 +40,11 @@ def run(main: Callable[..., Any], argv: Sequence[str] | None = None, go_on: str 
     except KeyboardInterrupt:
         print(f"\nStopped. To go on, {go_on}.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        fault = fault_of_disk(error)
+        if fault is None:
+            raise
+        sys.exit(f"{type(fault).__name__}: {fault}")
     sys.exit(0)
 
 

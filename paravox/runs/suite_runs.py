@@ -16,9 +16,9 @@ from paravox.evaluation.finished_run import FinishedRun, is_finished
 from paravox.evaluation.table_2_suite import Suite, SuiteRow, file_name, row_facts
 from paravox.modeling.errors import ConfigError, ParavoxError
 from paravox.modeling.tasks import parse_tasks
-from paravox.runs.output_folder import last_whole_checkpoint
 from paravox.runs.program_settings import SETTINGS
 from paravox.runs.settings import parse_settings, read_yaml
+from paravox.runs.training_checkpoints import last_whole_checkpoint
 from paravox.runs.training_defaults import training_defaults
 from paravox.runs.training_runs import train_once
 

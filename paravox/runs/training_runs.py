@@ -5,8 +5,8 @@ from pathlib import Path
 
 from paravox.evaluation.finished_run import RESULTS, FinishedRun, is_finished
 from paravox.modeling.errors import ConfigError
-from paravox.runs.output_folder import last_whole_checkpoint
 from paravox.runs.program import start
+from paravox.runs.training_checkpoints import last_whole_checkpoint
 
 GO_ON = "start the same command again: finished runs are kept, and the one that was stopped goes on"
 TRAIN = "burst2vec.train"

@@ -22,7 +22,7 @@ from transformers.trainer_utils import HubStrategy, IntervalStrategy, SaveStrate
 from paravox.corpora.audio_cache import AudioCache
 from paravox.corpora.class_weights import with_balanced_weights, without_balanced_weights
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.errors import CheckpointError, ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.opening import open_checkpoint
@@ -30,12 +30,13 @@ from paravox.modeling.tasks import Task, parse_tasks
 from paravox.runs.lora import ADAPTER_FOLDER, add_lora, save_adapters
 from paravox.runs.machine import machine_name
 from paravox.runs.model_card import CardFacts, ModelCardCallback, card_facts
-from paravox.runs.output_folder import claim_output_folder, find_checkpoint
+from paravox.runs.output_folder import claim_output_folder
 from paravox.runs.program import run
 from paravox.runs.program_settings import SETTINGS, DataSettings, ModelSettings, RunSettings
 from paravox.runs.results import score_constant, score_splits, write_results
 from paravox.runs.settings import parse_settings
 from paravox.runs.trained_model import leave_trained_model, save_model
+from paravox.runs.training_checkpoints import find_checkpoint
 from paravox.runs.training_corpus import read_splits
 from paravox.runs.training_defaults import training_defaults, without_validation
 from paravox.trainers.augmentation import ClipAugmentation
@@ -82,7 +83,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         check_lora(data_settings, args)
     output_dir = Path(args.output_dir)
     resume = find_checkpoint(args)
-    claim = claim_output_folder(output_dir, empty=resume is None, overwrite=run_settings.overwrite)
+    # A run that is to go on, but had saved nothing, begins anew.
+    anew = run_settings.overwrite or bool(args.resume_from_checkpoint)
+    claim = claim_output_folder(output_dir, empty=resume is None, overwrite=anew)
     # One process of a run holds the folder for all of them.
     with claim if args.process_index == 0 else nullcontext():
         set_seed(args.seed)
@@ -295,7 +298,7 @@ def train_heads_first(
     scores_file = Path(stage_args.output_dir) / "results.json"
     if resume is not None:
         # The weights of this stage are in the checkpoint that the next stage goes on from.
-        return json.loads(scores_file.read_text())
+        return read_scores(scores_file)
     heads = copy.deepcopy(model)
     trainer = Burst2VecTrainer(heads, stage_args, extractor, datasets["train"], datasets["validation"])
     # One pass serves all epochs, so it goes over the clips as they are.
@@ -315,6 +318,21 @@ def train_heads_first(
     scores = score_splits(trainer, pooled)
     write_results(scores, scores_file)
     return scores
+
+
+def read_scores(file: Path) -> dict[str, dict[str, float]]:
+    """The scores that the heads-first stage has left.
+
+    Raises:
+        CheckpointError: if there are none that can be read.
+    """
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"the scores of the stage heads_first_epochs in {file} cannot be read ({error}), although a later stage has "
+            "checkpoints: leave heads_first_epochs out, or start anew with --overwrite true"
+        ) from None
 
 
 def heads_first_arguments(args: MultiTaskTrainingArguments, settings: RunSettings) -> MultiTaskTrainingArguments:

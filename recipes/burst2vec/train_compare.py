@@ -23,12 +23,13 @@ from paravox.modeling.feature_extraction_compare import ComParEFeatureExtractor,
 from paravox.modeling.modeling_compare import ComParEForMultiTask
 from paravox.runs.machine import machine_name
 from paravox.runs.model_card import CardFacts, ModelCardCallback, card_facts
-from paravox.runs.output_folder import claim_output_folder, find_checkpoint
+from paravox.runs.output_folder import claim_output_folder
 from paravox.runs.program import run
 from paravox.runs.program_settings import SETTINGS, BaselineSettings
 from paravox.runs.results import score_constant, score_splits
 from paravox.runs.settings import parse_settings
 from paravox.runs.trained_model import leave_trained_model, save_model
+from paravox.runs.training_checkpoints import find_checkpoint
 from paravox.runs.training_corpus import read_splits
 from paravox.runs.training_defaults import training_defaults, without_validation
 from paravox.trainers.clip_pass import PassSettings
@@ -53,7 +54,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         SETTINGS["burst2vec.train_compare"], argv, __doc__, baseline_defaults
     )
     resume = find_checkpoint(args)
-    claim = claim_output_folder(Path(args.output_dir), empty=resume is None, overwrite=run_settings.overwrite)
+    # A run that is to go on, but had saved nothing, begins anew.
+    anew = run_settings.overwrite or bool(args.resume_from_checkpoint)
+    claim = claim_output_folder(Path(args.output_dir), empty=resume is None, overwrite=anew)
     # One process of a run holds the folder for all of them.
     with claim if args.process_index == 0 else nullcontext():
         open_smile()  # before anything else takes time, because it may not be installed

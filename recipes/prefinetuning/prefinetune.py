@@ -36,10 +36,11 @@ from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtrac
 from paravox.modeling.modeling_prefinetuning import PreFinetuningModel, Wav2Vec2ForPreFinetuning
 from paravox.modeling.tasks import Task
 from paravox.runs.model_card import ModelCardCallback, card_facts, write_model_card
-from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint
+from paravox.runs.output_folder import claim_output_folder
 from paravox.runs.program import run, start
 from paravox.runs.program_settings import SETTINGS, CardSettings, CorporaSettings, PreFinetuningSettings
 from paravox.runs.settings import parse_settings
+from paravox.runs.training_checkpoints import last_whole_checkpoint
 from paravox.runs.training_corpus import check_clips
 from paravox.study.checkpoints import model_around
 from paravox.trainers.clip_pass import PassSettings
@@ -170,7 +171,7 @@ def pre_finetune(
     if settings.cache_lower_layers:
         datasets = encode_corpora(corpora, corpora_settings, trainer, datasets)
         trainer.train_dataset, trainer.eval_dataset = datasets["train"], datasets["validation"]
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder, say=args.process_index == 0))
     trainer.save_state()
     if args.process_index == 0:
         save(model, extractor, folder)

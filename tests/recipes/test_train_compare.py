@@ -18,9 +18,9 @@ from paravox.modeling.feature_extraction_compare import open_smile
 from paravox.modeling.modeling_compare import ComParEForMultiTask
 from paravox.modeling.tasks import parse_tasks
 from paravox.recipes.burst2vec import ensemble, predict, score, train_compare
-from paravox.runs.output_folder import last_whole_checkpoint
 from paravox.runs.program_settings import SETTINGS
 from paravox.runs.settings import parse_settings
+from paravox.runs.training_checkpoints import last_whole_checkpoint
 from paravox.trainers.publishing import check_publishable
 from paravox.trainers.scoring import score_split
 

@@ -1,15 +1,14 @@
-"""The folder of a run: a full disk is said in one sentence, and a checkpoint that was cut off is passed over."""
+"""The folder of a run: one run at a time, and a disk that is full or read-only is said in one sentence."""
 
 import errno
 import shutil
 from collections import namedtuple
-from pathlib import Path
 
 import pytest
 
 from paravox.modeling.errors import ConfigError
 from paravox.runs import output_folder
-from paravox.runs.output_folder import claim_output_folder, last_whole_checkpoint
+from paravox.runs.output_folder import claim_output_folder
 
 
 @pytest.mark.parametrize(
@@ -31,6 +30,27 @@ def test_a_writer_that_does_not_say_why_it_failed(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="no disk space is left"):
         with claim_output_folder(tmp_path / "run", empty=True):
             raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+
+def test_a_disk_that_became_read_only_is_said(tmp_path):
+    with pytest.raises(ConfigError, match=r"the disk can only be read for output_dir .*run .*make it writable"):
+        with claim_output_folder(tmp_path / "run", empty=True):
+            raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "a read-only disk"])
+def test_a_folder_that_cannot_be_made_is_refused(place, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    folder = {"a file": tmp_path / "file", "below a file": tmp_path / "file" / "run"}.get(place, tmp_path / "run")
+    if place == "a read-only disk":
+
+        def mkdir(self, *arguments, **options):
+            raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+        monkeypatch.setattr(type(tmp_path), "mkdir", mkdir)
+    with pytest.raises(ConfigError, match=r"output_dir .* cannot be written \(.*\): give a folder"):
+        with claim_output_folder(folder, empty=True):
+            pass
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied"), RuntimeError("shapes differ")])
@@ -55,19 +75,3 @@ def test_where_files_cannot_be_locked_a_run_says_so_and_goes_on(lacks, tmp_path,
             pass
     errors = capsys.readouterr().err
     assert errors.count("run cannot be locked (") == 2 and "start no second run in it" in errors
-
-
-def test_the_newest_whole_checkpoint():
-    assert last_whole_checkpoint(Path("nowhere")) is None
-    parts = ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state_0.pth", "rng_state_1.pth"]
-    for step in (8, 9, 10, 11, 12):
-        Path(f"run/checkpoint-{step}").mkdir(parents=True)
-        for part in parts:
-            Path(f"run/checkpoint-{step}/{part}").touch()
-    assert last_whole_checkpoint(Path("run")) is None
-    for step in (8, 9, 11, 12):
-        Path(f"run/checkpoint-{step}/trainer_state.json").write_text("{}")
-    # Killed before the state was written, while it was, and while the checkpoint was being removed.
-    Path("run/checkpoint-11/trainer_state.json").write_text("")
-    Path("run/checkpoint-12/optimizer.pt").unlink()
-    assert last_whole_checkpoint(Path("run")) == "run/checkpoint-9"

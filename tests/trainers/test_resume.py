@@ -15,7 +15,7 @@ import yaml
 from little_corpora import write_metadata_corpus
 
 from paravox.recipes.burst2vec import train
-from paravox.runs.output_folder import last_whole_checkpoint
+from paravox.runs.training_checkpoints import last_whole_checkpoint
 
 DEMO = Path(train.__file__).parent / "configs" / "tiny_demo.yaml"
 # What draws numbers while it trains: dropout of everything, layers that are left out, SpecAugment, crops, noise.
