@@ -18,9 +18,9 @@ def pinned(package: str, constraints: Path = ROOT / "constraints.txt") -> str:
     return match[1]
 
 
-def write_table(name: str, cells: list[list[str]]) -> None:
-    """Writes one table of the page anew, between the two comments that name it."""
-    PAGE.write_text(with_table(PAGE.read_text(), name, cells))
+def write_table(name: str, cells: list[list[str]], page: Path = PAGE) -> None:
+    """Writes one table of a page anew, between the two comments that name it."""
+    page.write_text(with_table(page.read_text(), name, cells))
 
 
 def record_environments(part: str, found: dict[str, Any]) -> None:
@@ -37,7 +37,7 @@ def with_table(page: str, name: str, cells: list[list[str]]) -> str:
     start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, found, rest = page.partition(start)
     if not found or end not in rest:
-        raise ValueError(f"{PAGE} has no place for the table {name}: it lies between <!-- {name} --> and {end}")
+        raise ValueError(f"the page has no place for the table {name}: it lies between <!-- {name} --> and {end}")
     header, *rows = cells
     lines = "".join(f"| {' | '.join(row)} |\n" for row in [header, ["---"] * len(header), *rows])
     return before + start + "\n" + lines + "\n" + end + rest.partition(end)[2]
