@@ -17,7 +17,7 @@ TASKS = [
     {"name": "age", "kind": "scalar", "range": [20, 40], "unit": "years"},
     {"name": "country", "kind": "classes", "labels": ["China", "USA"]},
 ]
-CLIPS = {"train": 16, "validation": 8, "test": 8}
+CLIPS = {"train": 48, "validation": 16, "test": 16}
 # The sizes of the two networks, and what a config of Whisper wants besides them.
 SIZES = {
     "d_model": 32,
@@ -36,7 +36,7 @@ SIZES = {
 
 
 def write_material(folder: Path) -> None:
-    """Writes `bursts`, `emotions` (two corpora), `esd`, `encoder` and `model` into a folder. The same files each time."""
+    """Writes `bursts`, `emotions` (two corpora), `esd`, `encoder` and `model` into a folder, the same each time."""
     write_synthetic_corpus(folder / "bursts", CLIPS, seed=0)
     seeds = itertools.count()
     for speaker, take in itertools.product(range(1, 5), "ab"):

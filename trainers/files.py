@@ -1,5 +1,6 @@
 """Writing files so that they exist completely or not at all, even if the run is killed while it writes them."""
 
+import logging
 import os
 import shutil
 import uuid
@@ -11,7 +12,10 @@ from typing import BinaryIO
 
 import numpy as np
 
+logger = logging.getLogger(__name__)
+
 CHECKSUM_BYTES = 4
+_CONFIG = "config.json"
 _BLOCK = 2**20
 
 
@@ -40,6 +44,33 @@ def written_aside(path: Path) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
         with suppress(OSError):
             part.unlink()
+
+
+@contextmanager
+def model_written_aside(folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder for a model, whose files replace those of `folder` when the block ends.
+
+    Other files of the folder stay, but for weights of an earlier save. A model without its config.json cannot be
+    opened, so this file is removed first and comes back last: a model is never made of the files of two saves, whether
+    the disk becomes full or the process is killed.
+
+    Args:
+        folder (`Path`): of the model. It is made if it does not exist.
+    """
+    part = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.part")
+    part.mkdir(parents=True)
+    try:
+        yield part
+        files = [path.relative_to(part) for path in part.rglob("*") if path.is_file()]
+        folder.mkdir(exist_ok=True)
+        (folder / _CONFIG).unlink(missing_ok=True)
+        for weights in folder.glob("*.safetensors*"):
+            weights.unlink()
+        for file in sorted(files, key=lambda file: file.name == _CONFIG):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part / file, folder / file)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def files_below(folder: Path, unreadable: Callable[[OSError], None]) -> list[Path]:
@@ -75,7 +106,7 @@ def _identity(folder: Path) -> tuple[int, int] | str:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file completely or not at all, so that its existence can mean that something is finished."""
     with written_aside(path) as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8", newline="")
 
 
 def save_array(file: BinaryIO, array: np.ndarray) -> None:
@@ -109,6 +140,23 @@ def load_array(path: Path) -> np.ndarray:
     if found != _array_checksum(array):
         raise ValueError("its checksum does not fit")
     return array
+
+
+def keep_array(path: Path, array: np.ndarray) -> None:
+    """Writes an array to a file of a cache, completely or not at all, for [`whole_array`]."""
+    with written_aside(path) as part, open(part, "xb") as file:
+        save_array(file, array)
+
+
+def whole_array(path: Path) -> np.ndarray | None:
+    """What a file of a cache holds; None if there is none, or it is damaged, which a warning then says."""
+    try:
+        return load_array(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        logger.warning("cache file %s is damaged (%s) and is made again", path, error)
+        return None
 
 
 def file_checksum(path: Path) -> int:

@@ -14,7 +14,7 @@ from paravox.modeling.modeling_compare import ComParEForMultiTask
 
 from .clip_pass import PassSettings, in_row_order, pass_over_clips
 from .data_collator import MultiTaskCollator
-from .files import written_aside
+from .files import keep_array, whole_array
 from .lower_states import states_folder
 from .multi_task_dataset import MultiTaskDataset
 
@@ -80,13 +80,14 @@ def extract_functionals(
     identity = [feature_extractor.to_json_string(), *contents]
     folder = states_folder(Path(cache_dir), (str(part).encode() for part in identity))
     file = folder.with_name(f"functionals-{folder.name}.npy")
-    if not file.is_file():
+    functionals = whole_array(file)
+    if functionals is None:
         clips = dataset.with_source(recordings.select(rows.tolist()))
         collate = MultiTaskCollator(clips.source, feature_extractor)
         batches = pass_over_clips(nn.Identity(), clips, collate, _unchanged, settings or PassSettings(), title)
-        with written_aside(file) as part:
-            np.save(part, in_row_order(batches, len(clips))["functionals"])
-    return dataset.with_source(Functionals(np.load(file)[places]))
+        functionals = in_row_order(batches, len(clips))["functionals"]
+        keep_array(file, functionals)
+    return dataset.with_source(Functionals(functionals[places]))
 
 
 def standardise_by(model: ComParEForMultiTask, functionals: np.ndarray) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from .files import write_text
+
 LOG_FILE = "log.jsonl"
 # In a file or a pipe, each renewal of the line of progress is a line of its own.
 SECONDS_BETWEEN_LINES = 30.0
@@ -122,4 +124,4 @@ def _drop_later_entries(file: Path, step: int) -> None:
             earlier = False
         if earlier and step:
             kept.append(line)
-    file.write_text("".join(f"{line}\n" for line in kept))
+    write_text(file, "".join(f"{line}\n" for line in kept))

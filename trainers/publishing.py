@@ -1,7 +1,8 @@
 """Publishes the model of a run on the Hub: the model, its feature extractor, their code and the card, nothing else."""
 
+import filecmp
 import logging
-import re
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,11 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress
 
+from paravox import modeling
 from paravox.modeling.errors import CheckpointError, ConfigError
+
+from .files import model_written_aside
+from .private_content import TEXT_SUFFIXES, check_content, check_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +38,6 @@ PUBLISHED_FILES = (
     "figures/*.png",
     ".eval_results/*.yaml",
 )
-_TEXT = {".json", ".md", ".py", ".yaml"}
-_PRIVATE = {
-    "an absolute path": re.compile(r"""(?<![\w.:/<])/(?:home|root|Users|mnt|tmp|data|work|scratch|opt|var)/[\w.-]+"""),
-    "a path of Windows": re.compile(r"\b[A-Z]:\\\\?\w+"),
-    "a token": re.compile(r"\bhf_[A-Za-z0-9]{20,}"),
-}
 
 
 class PublishingTrainer(Trainer):
@@ -75,7 +74,7 @@ class PublishingTrainer(Trainer):
         """Pushes the model, as [`Trainer.push_to_hub`] does.
 
         Raises:
-            ConfigError: if the Hub refuses or cannot be reached, or a field of the stock card is given.
+            CheckpointError, ConfigError: as [`publish_folder`]; or a field of the stock card is given.
         """
         if card:
             raise ConfigError(f"{next(iter(card))!r} cannot be given here: a callback's on_push_begin writes the card")
@@ -84,8 +83,9 @@ class PublishingTrainer(Trainer):
         if not self.is_world_process_zero():
             return None
         folder = Path(self.args.output_dir) / MODEL_FOLDER
-        self.model.save_pretrained(folder)
-        self.processing_class.save_pretrained(folder)
+        with model_written_aside(folder) as part:
+            self.model.save_pretrained(part)
+            self.processing_class.save_pretrained(part)
         self._finish_current_push()
         return self._push(commit_message, blocking=blocking, token=token, revision=revision)
 
@@ -103,11 +103,17 @@ class PublishingTrainer(Trainer):
         for pattern in PUBLISHED_FILES:
             for file in Path(checkpoint_folder).glob(pattern):
                 shutil.copy(file, folder / file.name)
-        job = self._push(f"Training in progress, step {self.state.global_step}", blocking=False)
+        try:
+            job = self._push(f"Training in progress, step {self.state.global_step}", blocking=False)
+        except (CheckpointError, ConfigError) as error:
+            # Training goes on; the push at its end says the same as an error.
+            logger.warning("nothing was pushed at step %d: %s", self.state.global_step, error)
+            return
         self.push_in_progress: Any = PushInProgress([job])  # type: ignore[arg-type]
 
     def _push(self, commit_message: str, blocking: bool, token: str | None = None, revision: str | None = None) -> Any:
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        check_publishable(Path(self.args.output_dir) / MODEL_FOLDER)
         with plain_hub_errors(self.hub_model_id):
             return HfApi(token=token or self.args.hub_token).upload_folder(  # type: ignore[call-overload]
                 repo_id=self.hub_model_id,
@@ -184,13 +190,15 @@ def check_publishable(folder: Path) -> None:
 
     Raises:
         CheckpointError: if the folder holds no model.
-        ConfigError: if a file does not belong to a model, or contains a path of this machine or a token.
+        ConfigError: if a file does not belong to a model, a link leads out of the folder, or a file contains a path of
+            a machine, an e-mail address, a secret or metadata.
     """
     for name in ("config.json", "preprocessor_config.json"):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} has no {name}: give a folder that save_pretrained wrote, such as model/")
     if not any(folder.glob("*.safetensors")):
         raise CheckpointError(f"{folder} has no *.safetensors, which holds the weights: save the model again")
+    _refuse_links(folder)
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     files = [file for file in files if not {".cache", "__pycache__"} & set(file.parts)]
     unknown = [file for file in files if not any(fnmatch(str(file), pattern) for pattern in PUBLISHED_FILES)]
@@ -199,21 +207,30 @@ def check_publishable(folder: Path) -> None:
             f"{folder} holds {len(unknown)} files that are not part of a model "
             f"({', '.join(map(str, unknown[:3]))}): publish a folder that only holds the model, such as model/"
         )
-    for file in files:
-        if file.suffix in _TEXT:
-            _check_text(folder / file)
-
-
-def _check_text(file: Path) -> None:
-    text = file.read_text()
-    found = {what: pattern.search(text) for what, pattern in _PRIVATE.items()}
-    for what, match in found.items():
-        if match:
-            shown = match.group() if what != "a token" else "hf_..."
-            raise ConfigError(f"{file} holds {what} ({shown}), which must not be published: take it out")
     token = get_token()
-    if token and token in text:
-        raise ConfigError(f"{file} holds the token that you are logged in with: take it out, and make a new token")
+    for file in (folder / file for file in files):
+        check_content(file)
+        if token and file.suffix in TEXT_SUFFIXES and token in file.read_text(encoding="utf-8", errors="replace"):
+            raise ConfigError(f"{file} holds the token that you are logged in with: take it out, and make a new token")
+    if missing := check_secrets([folder / file for file in files if not _is_ours(folder / file)]):
+        logger.warning(missing)
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file is code of paravox, unchanged, which is public."""
+    ours = Path(modeling.__file__).parent / file.name
+    return file.suffix == ".py" and ours.is_file() and filecmp.cmp(file, ours, shallow=False)
+
+
+def _refuse_links(folder: Path) -> None:
+    """Raises [`ConfigError`] if a link of the folder leads out of it, or nowhere."""
+    inside = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(inside)):
+            raise ConfigError(
+                f"{path} is a link that leads out of the folder, to {os.readlink(path)}: put a copy of the file there, "
+                "or take the link out"
+            )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import soundfile
 from scipy.signal import lfilter
 
 from paravox.corpora.exvo import AGES, COUNTRIES, EMOTIONS
+from paravox.trainers.files import written_aside
 
 SAMPLING_RATE = 16_000
 CLIPS_PER_SPEAKER = 5
@@ -78,7 +79,7 @@ def write_synthetic_corpus(
             )
             labels = [*np.round(noisy, 3), round(speaker["age"], 1), speaker["country"]]
             rows.append([file_name, f"{split}_{clip // CLIPS_PER_SPEAKER}", split, *labels])
-    with open(folder / "metadata.csv", "w", newline="") as file:
+    with written_aside(folder / "metadata.csv") as part, open(part, "w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
     return folder
 

@@ -15,11 +15,13 @@ The feature extractor of an ensemble is a `Burst2VecEnsembleFeatureExtractor`, t
 
 import json
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -98,7 +100,11 @@ def export_onnx(model: Model, extractor: FeatureExtractor, file: str | Path) -> 
     _tidy(program.model.graph)
     _describe(program.model, model, extractor)
     file.parent.mkdir(parents=True, exist_ok=True)
-    program.save(file)
+    # Aside, but under its own name, by which the file would find weights beside it; these are moved first.
+    with TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as aside:
+        program.save(Path(aside) / file.name)
+        for written in sorted(Path(aside).iterdir(), reverse=True):
+            os.replace(written, file.parent / written.name)
     return file
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from paravox.modeling.errors import ConfigError, needs_extra
 from paravox.modeling.model_with_encoder import ModelWithEncoder
+from paravox.trainers.files import model_written_aside
 
 ADAPTER_FOLDER = "adapter"
 # The projections of the attention that Hu et al. adapt.
@@ -50,4 +51,5 @@ def save_adapters(adapted: Any, folder: Path, encoder: str | None) -> None:
     """
     is_name = encoder is not None and not Path(encoder).exists()
     adapted.peft_config["default"].base_model_name_or_path = encoder if is_name else None
-    adapted.save_pretrained(folder)
+    with model_written_aside(folder) as part:
+        adapted.save_pretrained(part)

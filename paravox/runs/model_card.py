@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
+from markupsafe import Markup
 from transformers import TrainerCallback, TrainingArguments
 
 import paravox
@@ -20,6 +22,8 @@ from paravox.evaluation.figure_style import figure_may_fail
 from paravox.evaluation.score_names import SPLIT_TITLES, column_title, only_scores
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.runs.program_settings import CORPUS_KEYS, CardSettings
+from paravox.trainers.files import write_text
+from paravox.trainers.private_content import find_private
 from paravox.trainers.publishing import MODEL_FOLDER
 
 PIPELINE_TAG = "audio-classification"
@@ -35,6 +39,13 @@ _NOT_ON_A_CARD = re.compile(
     "data_dir|cache_dir|output|encoder$|start_from|resume|overwrite|hub_|push_to_hub|card_|logging|report_to|save_|run_name|"
     "dataloader|tasks$|num_workers|disable_tqdm|log_|accelerator_config|debug|do_eval|_checkpointing|few_shot|local_rank"
 )
+
+
+# The settings of a transform that name a file or a folder, as audiomentations calls them.
+_NAMES_A_PLACE = re.compile("path|dir|folder|file")
+# What Markdown and HTML would take for more than a text.
+_ESCAPED = {"\\": r"\\", "&": "&amp;", "<": "&lt;", ">": "&gt;", "[": r"\[", "]": r"\]", "|": r"\|", "`": r"\`"}
+_SAFE = ":/?#@!$&'*+,;=%~"  # of an address
 
 
 @dataclass
@@ -85,7 +96,7 @@ def card_facts(card: CardSettings, args: TrainingArguments, encoder: str | None,
             if not setting.init or _NOT_ON_A_CARD.search(setting.name):
                 continue
             value = getattr(group, setting.name)
-            value = value.value if isinstance(value, Enum) else value
+            value = _without_places(value.value if isinstance(value, Enum) else value)
             usual = setting.default if setting.default_factory is MISSING else setting.default_factory()
             usual = usual.value if isinstance(usual, Enum) else usual
             if value != usual:
@@ -178,14 +189,15 @@ def write_model_card(
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
+        finalize=_as_text,
     )
     tasks = parse_tasks(config.tasks)
     text = environment.get_template(template).render(
         vars(facts)
         | {
-            "metadata": f"---\n{card_metadata(tasks, facts).to_yaml()}\n---",
+            "metadata": Markup(f"---\n{card_metadata(tasks, facts).to_yaml()}\n---"),
             "name": facts.repo_id.split("/")[-1],
-            "corpora": [dict.fromkeys(CORPUS_KEYS) | corpus for corpus in facts.corpora],
+            "corpora": [dict.fromkeys(CORPUS_KEYS) | corpus | {"url": _as_address(corpus)} for corpus in facts.corpora],
             "tasks": tasks,
             "adversarial": getattr(config, "adversarial", None),
             "members": getattr(config, "members", []),
@@ -195,10 +207,41 @@ def write_model_card(
             "versions": {"paravox": paravox.__version__} | {package: version(package) for package in _PACKAGES},
         }
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    ModelCard(text).save(folder / "README.md")
+    write_text(folder / "README.md", str(ModelCard(text)))
     write_eval_results(folder / ".eval_results", facts)
     return folder / "README.md"
+
+
+def _as_text(value: Any) -> Any:
+    """What a template shows: names and settings of the user as they are, and never as HTML, a link or a column."""
+    if value is None or isinstance(value, (bool, int, float, Markup, Undefined)):
+        return value
+    text = " ".join(str(value).split())
+    for character, shown in _ESCAPED.items():
+        text = text.replace(character, shown)
+    return text
+
+
+def _as_address(corpus: dict[str, str]) -> str | None:
+    """The address of a corpus, if it is one of the web, with nothing in it that would end the link."""
+    url = str(corpus.get("url") or "")
+    return quote(url, safe=_SAFE) if re.match(r"https?://[^\s/]", url, re.IGNORECASE) else None
+
+
+def _without_places(value: Any) -> Any:
+    """A setting without paths of this machine: each is shown by its last part."""
+    if isinstance(value, dict):
+        return {
+            name: _last_part(one) if isinstance(one, str) and _NAMES_A_PLACE.search(name) else _without_places(one)
+            for name, one in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_without_places(one) for one in value]
+    return _last_part(value) if isinstance(value, str) and find_private(value) else value
+
+
+def _last_part(path: str) -> str:
+    return PureWindowsPath(path).name  # which knows both kinds of slashes
 
 
 def card_metadata(tasks: list[Task], facts: CardFacts) -> ModelCardData:
@@ -248,9 +291,8 @@ def write_eval_results(folder: Path, facts: CardFacts) -> None:
         for split, name, value in _model_scores(facts)
         if split == "test"
     ]
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{hub_ids[0].replace('/', '--')}.yaml"
-    file.write_text(yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False))
+    write_text(file, yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False))
 
 
 def _model_scores(facts: CardFacts) -> Iterable[tuple[str, str, float]]:

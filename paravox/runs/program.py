@@ -1,8 +1,10 @@
 """How a program ends, and how it starts another one."""
 
+import _thread
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from paravox.runs.disk_faults import fault_of_disk
 # The exit codes that shells give a program which Ctrl-C has stopped, and one whose reader has left.
 INTERRUPTED = 130
 CLOSED_PIPE = 141
+_SOON = 0.05  # seconds
 START_AGAIN = "start the same command again"
 
 
@@ -33,7 +36,7 @@ def run(main: Callable[..., Any], argv: Sequence[str] | None = None, go_on: str 
 
         disable_progress_bar()  # of loading and saving weights, which would stand between the lines of a run
     try:
-        with reader_may_leave():
+        with reader_may_leave(), interrupts_arrive():
             main(argv)
     except ParavoxError as error:
         sys.exit(f"{type(error).__name__}: {error}")
@@ -46,6 +49,30 @@ def run(main: Callable[..., Any], argv: Sequence[str] | None = None, go_on: str 
             raise
         sys.exit(f"{type(fault).__name__}: {fault}")
     sys.exit(0)
+
+
+@contextmanager
+def interrupts_arrive() -> Iterator[None]:
+    """Brings back a Ctrl-C that Python has dropped because it came while an object was removed, as in a `__del__`.
+
+    Python can only report an exception there. Without this, the program would go on as if nobody had stopped it.
+    """
+    report = sys.unraisablehook
+
+    def bring_back(unraisable: Any) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt) or sys.is_finalizing():
+            report(unraisable)
+            return
+        # Not now, because it would come while this function runs, and be dropped again.
+        again = threading.Timer(_SOON, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = bring_back
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
 
 
 @contextmanager

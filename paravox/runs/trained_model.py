@@ -8,6 +8,7 @@ from paravox.evaluation.score_tables import print_scores
 from paravox.modeling.tasks import parse_tasks
 from paravox.runs.model_card import CardFacts, write_model_card
 from paravox.runs.results import last_predictions, write_results
+from paravox.trainers.files import model_written_aside
 from paravox.trainers.multi_task_arguments import MultiTaskTrainingArguments
 from paravox.trainers.publishing import MODEL_FOLDER, publish_run
 
@@ -15,8 +16,9 @@ from paravox.trainers.publishing import MODEL_FOLDER, publish_run
 def save_model(model: Any, extractor: Any, args: MultiTaskTrainingArguments) -> Path:
     """Saves a model and its feature extractor to `output_dir/model/`, and returns this folder."""
     folder = Path(args.output_dir) / MODEL_FOLDER
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
+    with model_written_aside(folder) as part:
+        model.save_pretrained(part)
+        extractor.save_pretrained(part)
     return folder
 
 

@@ -1,7 +1,6 @@
 """Every hidden layer of every clip under one checkpoint after another, averaged over time and kept on disk."""
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +14,9 @@ from paravox.study.clips import STUDY_PASS, ClipsWithoutLabels, StudyClips
 from paravox.trainers.clip_pass import PassSettings, Step, in_row_order, pass_over_clips
 from paravox.trainers.clip_sources import ClipSource
 from paravox.trainers.data_collator import MultiTaskCollator
-from paravox.trainers.files import load_array, save_array, written_aside
+from paravox.trainers.files import keep_array, whole_array
 from paravox.trainers.lower_states import EncodedClip, LowerStates, states_folder, states_gigabytes, write_states
 from paravox.trainers.pooled_layers import layer_moments, pool_layers, run_all_layers
-
-logger = logging.getLogger(__name__)
 
 
 class LayerStates:
@@ -77,14 +74,13 @@ class LayerStates:
             states_folder(self.folder, self._identity(self.clips.select(rows), weights)).with_suffix(".npy")
             for rows in self.groups
         ]
-        kept = [_whole_states(path) for path in paths]
+        kept = [whole_array(path) for path in paths]
         if any(states is None for states in kept):
             shared = self._shared_layers(encoder)
             for number, (rows, path) in enumerate(zip(self.groups, paths, strict=True)):
                 if kept[number] is None:
                     kept[number] = self._encode_group(encoder, self.clips.select(rows), shared, weights, title)
-                    with written_aside(path) as part, open(part, "xb") as file:
-                        save_array(file, kept[number])
+                    keep_array(path, kept[number])
         return self._in_row_order(kept)
 
     def encode(self, encoder: SpeechEncoder, title: str) -> np.ndarray:
@@ -183,17 +179,6 @@ def weight_digests(encoder: SpeechEncoder) -> list[WeightDigest]:
         )
         for name, value in sorted(encoder.state_dict().items())
     ]
-
-
-def _whole_states(path: Path) -> np.ndarray | None:
-    """The states of a file, or None if there is no such file or it is damaged, which a warning then says."""
-    try:
-        return load_array(path)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        logger.warning("states %s are damaged (%s) and are made again", path, error)
-        return None
 
 
 def equal_lower_layers(encoder: SpeechEncoder, other: SpeechEncoder) -> int:

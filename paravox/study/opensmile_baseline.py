@@ -15,7 +15,7 @@ from paravox.study.clips import StudyClips
 from paravox.study.draws import TrialClips, trial_seed
 from paravox.study.grid import COMPARE_2016, StudySettings, Trial
 from paravox.study.trials import train_and_score
-from paravox.trainers.files import written_aside
+from paravox.trainers.files import keep_array, whole_array
 from paravox.trainers.lower_states import states_folder
 
 # The paper gives no size. These are the widths of the ExVo 2022 challenge's baseline on the same features.
@@ -38,14 +38,15 @@ def opensmile_features(clips: StudyClips, folder: Path) -> np.ndarray:
         ConfigError: if openSMILE is not installed.
     """
     path = folder / f"{COMPARE_2016}-{states_folder(folder, clips.sample_identity()).name}.npy"
-    if not path.is_file():
+    features = whole_array(path)
+    if features is None:
         length = None if clips.max_seconds is None else int(clips.max_seconds * SAMPLING_RATE)
         samples = (
             load_audio(clip, SAMPLING_RATE)[:length] for clip in tqdm(clips.paths, desc="ComParE 2016", unit="clip")
         )
-        with written_aside(path) as part:
-            np.save(part, compare_2016_functionals(samples, SAMPLING_RATE))
-    return np.load(path)
+        features = compare_2016_functionals(samples, SAMPLING_RATE)
+        keep_array(path, features)
+    return features
 
 
 def run_baseline_trial(

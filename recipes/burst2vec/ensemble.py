@@ -18,6 +18,7 @@ from paravox.modeling.feature_extraction_ensemble import Burst2VecEnsembleFeatur
 from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
 from paravox.runs.model_card import CardFacts, write_model_card
 from paravox.runs.program import run
+from paravox.trainers.files import model_written_aside
 
 
 def main(argv: list[str] | None = None) -> Burst2VecEnsemble:
@@ -27,8 +28,9 @@ def main(argv: list[str] | None = None) -> Burst2VecEnsemble:
     check_output_folder(folder, arguments.models, arguments.overwrite)
     ensemble = Burst2VecEnsemble.from_members(arguments.models)
     extractor = Burst2VecEnsembleFeatureExtractor.from_members(arguments.models)
-    ensemble.save_pretrained(folder)
-    extractor.save_pretrained(folder)
+    with model_written_aside(folder) as part:
+        ensemble.save_pretrained(part)
+        extractor.save_pretrained(part)
     write_model_card(folder, "ensemble.md", ensemble.config, facts_of_members(arguments.models, folder.name))
     for name, member in zip(arguments.models, ensemble.members, strict=True):
         kind = member.config.encoder.model_type if hasattr(member, "encoder") else member.config.model_type

@@ -330,8 +330,8 @@ def read_scores(file: Path) -> dict[str, dict[str, float]]:
         return json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"the scores of the stage heads_first_epochs in {file} cannot be read ({error}), although a later stage has "
-            "checkpoints: leave heads_first_epochs out, or start anew with --overwrite true"
+            f"the scores of the stage heads_first_epochs in {file} cannot be read ({error}), although a later stage "
+            "has checkpoints: leave heads_first_epochs out, or start anew with --overwrite true"
         ) from None
 
 

@@ -45,7 +45,7 @@ from paravox.runs.training_corpus import check_clips
 from paravox.study.checkpoints import model_around
 from paravox.trainers.clip_pass import PassSettings
 from paravox.trainers.devices import device_line
-from paravox.trainers.files import write_text
+from paravox.trainers.files import model_written_aside, write_text
 from paravox.trainers.lower_states import LowerStates, encode_lower_layers
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 from paravox.trainers.prefinetuning_arguments import PreFinetuningTrainingArguments
@@ -248,14 +248,15 @@ def build_datasets(
 
 def save(model: PreFinetuningModel, extractor: Burst2VecFeatureExtractor, folder: Path) -> None:
     """Saves the model, and for wav2vec 2.0 also one folder per corpus for the stock class."""
-    model.save_pretrained(folder / MODEL_FOLDER)
-    extractor.save_pretrained(folder / MODEL_FOLDER)
+    with model_written_aside(folder / MODEL_FOLDER) as part:
+        model.save_pretrained(part)
+        extractor.save_pretrained(part)
     if isinstance(model, Wav2Vec2ForPreFinetuning):
         for corpus in model.tasks:
-            export = folder / "sequence_classification" / corpus
-            model.save_for_sequence_classification(corpus, export)
             front_end: Any = Wav2Vec2FeatureExtractor.from_dict(extractor.front_end)
-            front_end.save_pretrained(export)
+            with model_written_aside(folder / "sequence_classification" / corpus) as export:
+                model.save_for_sequence_classification(corpus, export)
+                front_end.save_pretrained(export)
 
 
 def score_rows(results: dict) -> dict[str, dict[str, dict[str, float]]]:

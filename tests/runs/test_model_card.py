@@ -1,5 +1,6 @@
 """The card says what is known of a model, and nothing that must not be on it."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -149,6 +150,49 @@ def test_settings_that_differ_come_first_and_no_place_is_named(tmp_path):
     assert str(tmp_path) not in shown and "hf_secret" not in shown
     assert facts.base_model is None and facts.synthetic and facts.repo_id == "run"
     assert card_facts(card, args, "openai/whisper-base", groups).base_model == "openai/whisper-base"
+
+
+HOSTILE = "<img src=x onerror=alert(1)> [a](javascript:alert(1)) | b `c`"
+
+
+def test_names_of_the_user_are_never_html_links_or_columns(make_model, facts, tmp_path):
+    tasks = [{"name": "sound", "kind": "classes", "labels": ["R&B", "<script>alert(1)</script>", "[a](javascript:b)"]}]
+    facts.corpora = [
+        {"name": HOSTILE, "what": HOSTILE, "license": HOSTILE, "url": "javascript:alert(1)"},
+        {"name": "open", "url": "https://example.org/a(b)?c=d&e=<f>"},
+    ]
+    facts.base_model, facts.settings = HOSTILE, {"augmentation": [{"transform": HOSTILE}], "seed": 1}
+    facts.scores = {HOSTILE: {"val": {"sound_uar": 0.5}}}
+    facts.figures = [{"title": HOSTILE, "file": "a b).png"}]
+    config = make_model(tasks=tasks).config
+    card = ModelCard.load(write_model_card(tmp_path, "burst2vec.md", config, facts))
+    text = card.text.replace("<details><summary>", "").replace("</summary>", "").replace("</details>", "")
+    assert "<" not in text and "](javascript" not in text.replace(r"\](", "")
+    assert r"&lt;script&gt;alert(1)&lt;/script&gt;, \[a\](javascript:b)" in text and "R&amp;B, " in text
+    assert "[open](https://example.org/a%28b%29?c=d&amp;e=%3Cf%3E)" in text
+    assert "(figures/a%20b%29.png)" in text and "- `seed`: 1" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| &lt;img") and "| 0.500 |" in line]
+    assert row.replace(r"\|", "").count("|") == 3  # as many as in a table of one column
+    # What reads the front matter gets the names as they are.
+    assert card.data.base_model == HOSTILE
+
+
+def test_paths_in_settings_are_shown_by_their_last_part():
+    config = ROOT / "recipes" / "burst2vec" / "configs" / "tiny_demo.yaml"
+    transforms = [
+        {"transform": "AddBackgroundNoise", "sounds_path": "/nfs/me/noise", "p": 0.5},
+        {"transform": "ApplyImpulseResponse", "ir_path": ["C:\\Users\\me\\rooms", "~/halls"]},
+        {"transform": "AddShortNoises", "sounds_path": "ours/sounds"},
+    ]
+    *groups, card, args = parse_settings(
+        SETTINGS["burst2vec.train"], [str(config), "--data_dir", "x", "--augmentation", json.dumps(transforms)]
+    )
+    shown = card_facts(card, args, None, groups).settings["augmentation"]
+    assert shown == [
+        {"transform": "AddBackgroundNoise", "sounds_path": "noise", "p": 0.5},
+        {"transform": "ApplyImpulseResponse", "ir_path": ["rooms", "halls"]},
+        {"transform": "AddShortNoises", "sounds_path": "sounds"},
+    ]
 
 
 @pytest.mark.parametrize("corpus", [{"license": "mit"}, {"name": "x", "licence": "mit"}, "x"])

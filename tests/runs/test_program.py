@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -65,3 +66,20 @@ def test_what_the_other_program_says_reaches_the_terminal(capfd):
         start("burst2vec.train", ["nowhere.yaml"])
     assert end.value.code == 1
     assert "ConfigError: settings file nowhere.yaml does not exist" in capfd.readouterr().err
+
+
+def test_an_interrupt_that_python_drops_arrives_all_the_same(capsys):
+    class Module:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def main(argv):
+        Module()
+        for _ in range(200):
+            time.sleep(0.01)
+        print("nobody stopped it")
+
+    with pytest.raises(SystemExit) as ended:
+        run(main, [], go_on="start it again")
+    printed = capsys.readouterr()
+    assert ended.value.code == 130 and printed.err == "\nStopped. To go on, start it again.\n" and not printed.out

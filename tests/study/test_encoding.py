@@ -125,7 +125,7 @@ def test_damaged_states_are_made_again(models, paths, extractor, tmp_path, runs,
         path.write_bytes(damaged)
         np.testing.assert_array_equal(states.states_of(models[0], "encoding"), made)
         assert path.read_bytes() == whole
-    assert len(runs) == len(caplog.messages) + 1 == 4 and f"states {path} are damaged" in caplog.text
+    assert len(runs) == len(caplog.messages) + 1 == 4 and f"{path} is damaged" in caplog.text
 
 
 def test_lower_states_of_other_lower_layers_are_other_states(models, paths, extractor, tmp_path, runs):
