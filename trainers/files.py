@@ -32,7 +32,8 @@ def written_aside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
     try:
-        yield part
+        with _named(part, path):
+            yield part
         try:
             os.replace(part, path)
         except OSError:
@@ -60,7 +61,8 @@ def model_written_aside(folder: Path) -> Iterator[Path]:
     part = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.part")
     part.mkdir(parents=True)
     try:
-        yield part
+        with _named(part, folder):
+            yield part
         files = [path.relative_to(part) for path in part.rglob("*") if path.is_file()]
         folder.mkdir(exist_ok=True)
         (folder / _CONFIG).unlink(missing_ok=True)
@@ -71,6 +73,20 @@ def model_written_aside(folder: Path) -> Iterator[Path]:
             os.replace(part / file, folder / file)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _named(part: Path, path: Path) -> Iterator[None]:
+    """Has an error of the disk name the place that the caller knows, and not the one beside it."""
+    try:
+        yield
+    except OSError as error:
+        for name in ("filename", "filename2"):
+            if isinstance(getattr(error, name), (str, os.PathLike)):
+                setattr(error, name, str(getattr(error, name)).replace(str(part), str(path)))
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def files_below(folder: Path, unreadable: Callable[[OSError], None]) -> list[Path]:

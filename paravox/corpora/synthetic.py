@@ -6,6 +6,7 @@ carry noise. No recording of a person is in it, and nothing that holds for it is
 """
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,9 @@ def write_synthetic_corpus(
             intensities = draw_intensities(generator)
             samples = synthesise(speaker, intensities, generator)
             file_name = f"audio/{split}_{clip:05d}.wav"
-            soundfile.write(folder / file_name, samples, SAMPLING_RATE)
+            # By way of the memory, because libsndfile does not say why it cannot write.
+            soundfile.write(content := io.BytesIO(), samples, SAMPLING_RATE, format="WAV")
+            (folder / file_name).write_bytes(content.getvalue())
             noisy = np.clip(
                 intensities + generator.normal(scale=label_noise, size=len(EMOTIONS)) * (intensities < 1), 0, 1
             )

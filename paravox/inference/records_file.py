@@ -144,7 +144,11 @@ class RecordsFile:
         self.done += 1
         self.bad.add(record)
         if self.with_errors or "error" not in record:
-            self._file.write(self._format.line(record))
+            try:
+                self._file.write(self._format.line(record))
+            except OSError as error:
+                error.filename = str(self.path)  # which a write does not know
+                raise
 
     def join(self, parts: Sequence["RecordsFile"]) -> None:
         """Makes this file, completely or not at all, from finished parts that hold its records in order.

@@ -1,6 +1,7 @@
 """What a program says where the disk, and not the program, is at fault: it is full, read-only, or not to be written."""
 
 import errno
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ _REASONS = {
 # As the libraries say it that do not keep the number of the error, such as safetensors and SQLite.
 _WORDS = {
     "no space left": FULL,
+    r"\d+ requested and \d+ written": FULL,  # NumPy
     "disk quota exceeded": FULL,
     "database or disk is full": FULL,
     "read-only file system": READ_ONLY,
@@ -47,7 +49,7 @@ def reason_of_disk(error: BaseException, folder: Path | None = None) -> str | No
         if isinstance(one, OSError) and one.errno in _REASONS:
             return _REASONS[one.errno]
         for words, reason in _WORDS.items():
-            if words in str(one).lower():
+            if re.search(words, str(one), re.IGNORECASE):
                 return reason
     if folder is not None and isinstance(error, (OSError, RuntimeError)) and shutil.disk_usage(folder).free < 2**20:
         return FULL
@@ -63,10 +65,17 @@ def fault_of_disk(error: BaseException) -> ConfigError | None:
     reason = reason_of_disk(error)
     if reason is None:
         return None
-    named = [one.filename for one in _chain(error) if isinstance(one, OSError) and one.filename is not None]
-    where = f"{named[0]} cannot be used" if named else " ".join(str(error).split())[:200]
+    place = place_of(error)
+    where = f"{place} cannot be used" if place else " ".join(str(error).split())[:200]
     todo = "free some space" if reason == FULL else "choose another place, or correct it or its permissions"
     return ConfigError(f"{where} ({reason}): {todo}, and start the command again")
+
+
+def place_of(error: BaseException) -> str | None:
+    """The file or folder that an error of the disk is about, where one of those it was raised from knows it."""
+    # Of two names, the second one is that of the copy.
+    named = [one.filename2 or one.filename for one in _chain(error) if isinstance(one, OSError) and one.filename]
+    return str(named[0]) if named else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from paravox.modeling.errors import ConfigError
-from paravox.runs.disk_faults import FULL, READ_ONLY, reason_of_disk
+from paravox.modeling.errors import ConfigError, ParavoxError
+from paravox.runs.disk_faults import FULL, READ_ONLY, place_of, reason_of_disk
 
 try:
     import fcntl
@@ -57,12 +57,18 @@ def claim_output_folder(folder: Path, empty: bool, overwrite: bool = False) -> I
         _locks.add(lock)
         try:
             yield
+        except ParavoxError:  # which says itself what is wrong
+            raise
         except Exception as error:
             reason = reason_of_disk(error, folder)
             if reason not in (FULL, READ_ONLY):
                 raise
+            place = place_of(error)
+            # A cache may lie on another disk.
+            elsewhere = place is not None and not Path(place).absolute().is_relative_to(folder.absolute())
+            where = place if elsewhere else f"output_dir {folder}"
             raise ConfigError(
-                f"{reason} for output_dir {folder} ({' '.join(str(error).split())[:120]}): "
+                f"{reason} for {where} ({' '.join(str(error).split())[:120]}): "
                 f"{'free some' if reason == FULL else 'make it writable'} and start the command again (train.py with "
                 "--resume_from_checkpoint last), or choose another folder"
             ) from error

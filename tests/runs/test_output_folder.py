@@ -32,6 +32,15 @@ def test_a_writer_that_does_not_say_why_it_failed(tmp_path, monkeypatch):
             raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 
 
+def test_a_full_disk_elsewhere_is_named_and_errors_of_ours_stay(tmp_path):
+    with pytest.raises(ConfigError, match=r"no disk space is left for /cache/states \("):
+        with claim_output_folder(tmp_path / "run", empty=True):
+            raise OSError(errno.ENOSPC, "No space left on device", "/cache/states")
+    with pytest.raises(ConfigError, match=r"^audio cache x cannot be made \(Read-only file system\)$"):
+        with claim_output_folder(tmp_path / "run", empty=True):
+            raise ConfigError("audio cache x cannot be made (Read-only file system)")
+
+
 def test_a_disk_that_became_read_only_is_said(tmp_path):
     with pytest.raises(ConfigError, match=r"the disk can only be read for output_dir .*run .*make it writable"):
         with claim_output_folder(tmp_path / "run", empty=True):

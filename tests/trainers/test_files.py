@@ -1,8 +1,11 @@
 """Files and folders that are written completely or not at all."""
 
+import os
+
+import numpy as np
 import pytest
 
-from paravox.trainers.files import write_text, written_aside
+from paravox.trainers.files import keep_array, model_written_aside, whole_array, write_text, written_aside
 
 
 def names(folder):
@@ -80,3 +83,52 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
         (tmp_path / "folder").rmdir()
         part.write_text("1")
     assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
+
+
+def save_model(folder, text, weights=("model.safetensors",), fail=None):
+    with model_written_aside(folder) as part:
+        for name in ("config.json", *weights):
+            (part / name).write_text(text)
+        if fail is not None:
+            raise fail
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_model_is_never_made_of_two_saves(tmp_path, error, monkeypatch):
+    folder = tmp_path / "model"
+    save_model(folder, "old", ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"])
+    (folder / "README.md").write_text("card")
+    with pytest.raises(type(error)):
+        save_model(folder, "new", fail=error)
+    assert {path.read_text() for path in folder.iterdir()} == {"old", "card"} and names(tmp_path) == ["model"]
+    # Killed between two files: without its config, no model is opened.
+    moved = []
+    replace = os.replace
+
+    def stop_at_the_second(source, target):
+        moved.append(target.name)
+        if len(moved) == 2:
+            raise error
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", stop_at_the_second)
+        with pytest.raises(type(error)):
+            save_model(folder, "new")
+    assert moved == ["model.safetensors", "config.json"] and not (folder / "config.json").exists()
+    save_model(folder, "new")
+    # Weights of an earlier save in other files would be opened instead.
+    assert names(folder) == ["README.md", "config.json", "model.safetensors"]
+    assert (folder / "config.json").read_text() == "new" and names(tmp_path) == ["model"]
+
+
+def test_a_damaged_array_of_a_cache_is_no_array(tmp_path, caplog):
+    path = tmp_path / "states" / "a.npy"
+    assert whole_array(path) is None and not caplog.messages
+    keep_array(path, np.arange(100.0))
+    np.testing.assert_array_equal(whole_array(path), np.arange(100.0))
+    content = path.read_bytes()
+    for damaged in (content[:-1], content[:300] + bytes([content[300] ^ 1]) + content[301:], b"", content[:-4]):
+        path.write_bytes(damaged)
+        assert whole_array(path) is None
+        assert f"{path} is damaged" in caplog.messages[-1] and "made again" in caplog.messages[-1]
