@@ -41,6 +41,8 @@ def run(main: Callable[..., Any], argv: Sequence[str] | None = None, go_on: str 
     except ParavoxError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
+        # What was half made, such as a loader that was starting its workers, may fail while Python removes it.
+        sys.unraisablehook = lambda unraisable: None
         print(f"\nStopped. To go on, {go_on}.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:

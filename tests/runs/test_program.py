@@ -1,5 +1,6 @@
 """How programs end, and how one starts another."""
 
+import gc
 import subprocess
 import sys
 import time
@@ -68,7 +69,28 @@ def test_what_the_other_program_says_reaches_the_terminal(capfd):
     assert "ConfigError: settings file nowhere.yaml does not exist" in capfd.readouterr().err
 
 
-def test_an_interrupt_that_python_drops_arrives_all_the_same(capsys):
+def test_what_an_interrupt_leaves_half_made_says_nothing(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # which is put back after this test
+
+    class HalfMade:
+        def __del__(self):
+            raise AttributeError("it was never finished")
+
+    def main(argv):
+        made = HalfMade()
+        raise KeyboardInterrupt(made)
+
+    with pytest.raises(SystemExit) as ended:
+        run(main, [])
+    assert ended.value.code == 130
+    del ended
+    gc.collect()
+    assert capsys.readouterr().err == "\nStopped. To go on, start the same command again.\n"
+
+
+def test_an_interrupt_that_python_drops_arrives_all_the_same(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)  # which is put back after this test
+
     class Module:
         def __del__(self):
             raise KeyboardInterrupt
