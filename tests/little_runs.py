@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
+from safetensors.torch import save_file
 from transformers import WhisperConfig
 
 from paravox.evaluation.predictions_file import write_predictions
@@ -78,3 +80,15 @@ def write_stage(folder: Path, age_error: float, log: list[dict] | None = None, *
     (folder / "trainer_state.json").write_text(
         json.dumps({"log_history": log or [], "global_step": 10, "best_metric": None} | state)
     )
+
+
+def write_checkpoint(folder: Path, **state) -> Path:
+    """Writes a whole checkpoint of the Trainer, as small as it can be."""
+    folder.mkdir(parents=True)
+    save_file({"weight": torch.arange(2000.0)}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "burst2vec"}))
+    torch.save({"state": {0: torch.arange(2000.0)}}, folder / "optimizer.pt")
+    torch.save({"last_epoch": 3}, folder / "scheduler.pt")
+    torch.save({"cpu": torch.get_rng_state()}, folder / "rng_state.pth")
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": 8} | state))
+    return folder

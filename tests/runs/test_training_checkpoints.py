@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from little_runs import write_checkpoint
 from safetensors.torch import save_file
 from transformers import TrainingArguments
 
@@ -14,17 +15,6 @@ from paravox.modeling.errors import CheckpointError
 from paravox.runs.training_checkpoints import find_checkpoint, last_whole_checkpoint
 
 PARTS = ("model.safetensors", "config.json", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
-
-
-def write_checkpoint(folder, **state):
-    folder.mkdir(parents=True)
-    save_file({"weight": torch.arange(2000.0)}, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({"model_type": "burst2vec"}))
-    torch.save({"state": {0: torch.arange(2000.0)}}, folder / "optimizer.pt")
-    torch.save({"last_epoch": 3}, folder / "scheduler.pt")
-    torch.save({"cpu": torch.get_rng_state()}, folder / "rng_state.pth")
-    (folder / "trainer_state.json").write_text(json.dumps({"global_step": 8} | state))
-    return folder
 
 
 def arguments(asked, folder="run"):

@@ -1,10 +1,10 @@
 """Starting train.py once per run: what is passed on, what is skipped, and what goes on from a checkpoint."""
 
-import json
 from pathlib import Path
 
 import little_runs
 import pytest
+from little_runs import write_checkpoint
 
 from paravox.evaluation.finished_run import FinishedRun
 from paravox.modeling.errors import CheckpointError, ConfigError
@@ -26,14 +26,6 @@ def started(monkeypatch):
     return calls
 
 
-def write_checkpoint(folder, step):
-    checkpoint = folder / f"checkpoint-{step}"
-    checkpoint.mkdir(parents=True)
-    for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
-        (checkpoint / name).touch()
-    (checkpoint / "trainer_state.json").write_text(json.dumps({"global_step": step}))
-
-
 def test_a_run_is_started_once(started, capsys):
     run = train_once(Path("run"), ["x.yaml", "--seed", "1"])
     expected = ["x.yaml", "--seed", "1", "--output_dir", "run", "--output", "", "--overwrite", "true"]
@@ -44,7 +36,7 @@ def test_a_run_is_started_once(started, capsys):
 
 
 def test_a_run_that_was_stopped_goes_on(started, capsys):
-    write_checkpoint(Path("run"), 5)
+    write_checkpoint(Path("run/checkpoint-5"))
     train_once(Path("run"), ["x.yaml"])
     ((_, arguments, _),) = started
     assert arguments[-2:] == ["--resume_from_checkpoint", "last"] and "--overwrite" not in arguments
@@ -52,7 +44,7 @@ def test_a_run_that_was_stopped_goes_on(started, capsys):
 
 
 def test_a_broken_checkpoint_is_not_gone_on_from(started):
-    write_checkpoint(Path("run"), 5)
+    write_checkpoint(Path("run/checkpoint-5"))
     (Path("run") / "checkpoint-5" / "optimizer.pt").unlink()
     train_once(Path("run"), ["x.yaml"])
     assert started[0][1][-2:] == ["--overwrite", "true"]
@@ -60,7 +52,7 @@ def test_a_broken_checkpoint_is_not_gone_on_from(started):
 
 def test_overwriting_starts_anew_and_the_old_run_no_longer_looks_finished(started):
     little_runs.write_run(Path("run"), 2.0)
-    write_checkpoint(Path("run"), 5)
+    write_checkpoint(Path("run/checkpoint-5"))
     train_once(Path("run"), ["x.yaml"], overwrite=True)
     ((_, arguments, finished_before),) = started
     assert arguments[-2:] == ["--overwrite", "true"] and not finished_before
