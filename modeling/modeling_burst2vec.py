@@ -18,6 +18,7 @@ from .gradient_reversal import reverse_gradient
 from .losses import UNKNOWN_CLASS, at_least_float32, cross_entropy_loss, partly_known, task_loss
 from .model_with_encoder import ModelWithEncoder
 from .pooling import LayerWeights
+from .task_modules import TaskModules
 from .task_weights import TaskWeights
 from .tasks import Task, parse_tasks
 
@@ -103,10 +104,10 @@ class Burst2VecForMultiTask(ModelWithEncoder):
         self.layer_weights = LayerWeights(len(self.encoder.layers) + 1) if config.layer_weights else None
         self.projection = Extractor(self.encoder.hidden_size, config.projection_size, config.dropout)
         self.shared_extractor = self._extractor()
-        self.specific_extractors = nn.ModuleDict({name: self._extractor() for name in self.tasks})
+        self.specific_extractors = TaskModules({name: self._extractor() for name in self.tasks})
         size = config.feature_size
-        self.joint_projections = nn.ModuleDict({name: nn.Linear(2 * size, size) for name in self.tasks})
-        self.heads = nn.ModuleDict({name: nn.Linear(size, task.outputs) for name, task in self.tasks.items()})
+        self.joint_projections = TaskModules({name: nn.Linear(2 * size, size) for name in self.tasks})
+        self.heads = TaskModules({name: nn.Linear(size, task.outputs) for name, task in self.tasks.items()})
         if config.adversarial:
             self.discriminator = nn.Sequential(Extractor(size, size, config.dropout), nn.Linear(size, len(self.tasks)))
         self.task_weights = TaskWeights(len(self.tasks)) if config.task_weighting == "variances" else None

@@ -16,6 +16,7 @@ from .configuration_compare import ComParEConfig
 from .errors import ConfigError
 from .losses import at_least_float32, cross_entropy_loss, mse_loss, partly_known
 from .strict_loading import StrictlyLoadedModel
+from .task_modules import TaskModules
 from .task_weights import TaskWeights
 from .tasks import Task, parse_tasks
 from .transformers_versions import KEEPS_BUFFERS_IN_FLOAT32
@@ -127,7 +128,7 @@ class ComParEForMultiTask(StrictlyLoadedModel):
             layers += [nn.Linear(width, size), nn.LayerNorm(size), nn.LeakyReLU()]
             width = size
         self.shared_layers = SharedLayers(*layers)
-        self.heads = nn.ModuleDict(
+        self.heads = TaskModules(
             {name: _head([width, *config.head_sizes, task.outputs]) for name, task in self.tasks.items()}
         )
         self.task_weights = TaskWeights(len(self.tasks))

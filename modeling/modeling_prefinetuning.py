@@ -21,6 +21,7 @@ from .encoders import SpeechEncoder, WaveformEncoder, build_encoder
 from .errors import ConfigError
 from .losses import at_least_float32, task_loss
 from .model_with_encoder import ModelWithEncoder
+from .task_modules import TaskModules
 from .tasks import parse_tasks
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class PreFinetuningModel(ModelWithEncoder):
         self.main_input_name = self.encoder.input_name
         self.projector = nn.Linear(self.encoder.hidden_size, config.projection_size)
         # All heads are modules of the model from the start, so that they are trained and saved.
-        self.heads = nn.ModuleDict(
+        self.heads = TaskModules(
             {name: nn.Linear(config.projection_size, task.outputs) for name, task in self.tasks.items()}
         )
         self.familiarity = self.new_familiarity()

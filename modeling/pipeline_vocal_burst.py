@@ -15,7 +15,7 @@ from .audio import as_array, load_clip
 from .downloads import downloaded, is_url
 from .errors import AudioError, ConfigError
 from .familiarity import peak_of, warning_of
-from .tasks import parse_tasks
+from .tasks import free_name, parse_tasks
 
 if TYPE_CHECKING:
     # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
@@ -82,8 +82,9 @@ class VocalBurstAnalysisPipeline(Pipeline):
             knows it, says how unlike the training recordings a clip is; above 1 it is further from them than the share
             of recordings that its card states. `warning` is there where a clip says little: `silence`, `too short`, or
             `unlike the training recordings`. With `window_seconds` these are means over `windows`, a list with the same
-            entries per window and its `start` and `end` in seconds. `embeddings` has lists of numbers by name. All of
-            it is plain data that can be written as JSON.
+            entries per window and its `start` and `end` in seconds. `embeddings` has lists of numbers by name. Where a
+            task has one of these names, an underscore follows, as in `windows_`. All of it is plain data that can be
+            written as JSON.
 
         Raises:
             AudioError: if a recording cannot be used.
@@ -207,14 +208,19 @@ class VocalBurstAnalysisPipeline(Pipeline):
         warnings = [self._warning(window, record) for window, record in zip(windows, records, strict=True)]
         mean = _mean(records)
         for record, warning in zip(records, warnings, strict=True):
-            record |= {"warning": warning} if warning else {}
+            record |= {self._free_name("warning"): warning} if warning else {}
         if not windowed:
             return records[0]
         # A warning of the whole concerns every window.
-        mean |= {"warning": warnings[0]} if len(set(warnings)) == 1 and warnings[0] else {}
+        mean |= {self._free_name("warning"): warnings[0]} if len(set(warnings)) == 1 and warnings[0] else {}
         rate = self.feature_extractor.sampling_rate
-        spans = [{"start": start, "end": start + len(samples) / rate} for start, samples in windows]
-        return mean | {"windows": [span | record for span, record in zip(spans, records, strict=True)]}
+        start, end = self._free_name("start"), self._free_name("end")
+        spans = [{start: first, end: first + len(samples) / rate} for first, samples in windows]
+        parts = [span | record for span, record in zip(spans, records, strict=True)]
+        return mean | {self._free_name("windows"): parts}
+
+    def _free_name(self, name: str) -> str:
+        return free_name(name, [task["name"] for task in self.model.config.tasks])
 
     def _as_record(self, output: dict[str, Any]) -> dict[str, Any]:
         record = {
@@ -222,14 +228,15 @@ class VocalBurstAnalysisPipeline(Pipeline):
             for task in parse_tasks(self.model.config.tasks)
         }
         if "unusual" in output:
-            record["unusual"] = output["unusual"].item()
+            record[self._free_name("unusual")] = output["unusual"].item()
         if "embeddings" in output:
-            record["embeddings"] = _as_lists(output["embeddings"])
+            record[self._free_name("embeddings")] = _as_lists(output["embeddings"])
         return record
 
     def _warning(self, window: Window, record: dict[str, Any]) -> str | None:
         minimum = getattr(self.feature_extractor, "minimum_samples", 0)
-        return warning_of(len(window.samples), peak_of(window.samples), minimum, record.get("unusual"))
+        unusual = record.get(self._free_name("unusual"))
+        return warning_of(len(window.samples), peak_of(window.samples), minimum, unusual)
 
 
 def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

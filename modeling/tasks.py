@@ -1,7 +1,7 @@
 """Tasks: the things that a model predicts, each described by data, so that a model can have any number of them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ LOSSES_BY_KIND = {
     "scalar": ("mae", "mse", "ccc"),
     "classes": ("cross_entropy",),
 }
+LONGEST_NAME = 100
 # The fields of a task that describe its output. The others belong to training.
 OUTPUT_FIELDS = ("name", "kind", "labels", "range", "unit")
 
@@ -22,7 +23,7 @@ class Task:
     """One thing to predict.
 
     Args:
-        name (`str`): a Python identifier; the key of this task's labels, predictions and metrics.
+        name (`str`): any text of one line without outer blanks; the key of this task's labels, predictions and metrics.
         kind (`str`): `intensities` (several values in 0..1), `scalar` (one value in a range) or `classes` (one of n).
         labels (tuple of `str`): the names of the outputs, in order; for `intensities` and `classes`.
         range (pair of `float`): the lowest and the highest value of a `scalar`, in `unit`.
@@ -45,9 +46,11 @@ class Task:
     class_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isidentifier():
+        if not isinstance(self.name, str) or not 0 < len(self.name) <= LONGEST_NAME or not _is_one_line(self.name):
+            shown = self.name[:LONGEST_NAME] if isinstance(self.name, str) else self.name
             raise ConfigError(
-                f"task name {self.name!r} must be a plain word (letters, digits, underscores): rename the task"
+                f"task name {shown!r} must be text of one line, of 1 to {LONGEST_NAME} characters, without blanks at "
+                "its ends: rename the task"
             )
         if self.kind not in LOSSES_BY_KIND:
             raise ConfigError(
@@ -137,6 +140,24 @@ class Task:
         """The task as plain data without the fields that are not set, as in a config or a YAML file."""
         fields = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
         return {key: value for key, value in fields.items() if value not in (None, [])}
+
+
+def free_name(name: str, tasks: Iterable[str]) -> str:
+    """A name for something that stands beside tasks: itself, with an underscore behind it where a task is called so.
+
+    Args:
+        name (`str`): such as `file`.
+        tasks (iterable of `str`): the names of the tasks.
+    """
+    taken = set(tasks)
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _is_one_line(name: str) -> bool:
+    # What cannot be printed are line ends, NUL and other control characters, halves of characters, and odd blanks.
+    return name == name.strip() and name.isprintable()
 
 
 def parse_tasks(tasks: Sequence[Task | dict[str, Any]] | None) -> list[Task]:

@@ -35,7 +35,7 @@ from paravox.corpora.table_1 import (
     warn_of_disagreement,
 )
 from paravox.evaluation.corpus_figures import plot_lengths, plot_scalar_by_class
-from paravox.evaluation.figure_style import figure_may_fail, save_figure
+from paravox.evaluation.figure_style import figure_may_fail, file_stem, save_figure
 from paravox.modeling.errors import ConfigError
 from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task, parse_tasks
@@ -138,7 +138,7 @@ def write_figures(splits: dict[str, MultiTaskDataset], tasks: list[Task], folder
         for classes in (task for task in tasks if task.kind == "classes"):
             values = np.concatenate([dataset.labels[scalar.name] for dataset in seen])
             positions = np.concatenate([dataset.labels[classes.name] for dataset in seen])
-            name = f"{scalar.name}_by_{classes.name}.png"
+            name = f"{file_stem(scalar.name)}_by_{file_stem(classes.name)}.png"
             if (fully_known(values) & fully_known(positions)).any():
                 with figure_may_fail(f"the figure {name}"):
                     figure = plot_scalar_by_class(scalar, classes, values, positions)

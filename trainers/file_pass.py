@@ -26,6 +26,8 @@ FILES_PER_CHUNK = 16
 WINDOW_BATCHES, FIRST_WINDOW_BATCHES = 12, 2
 # With fewer files, starting workers takes longer than they save.
 LEAST_FILES_FOR_WORKERS = 256
+# What is measured of each clip, beside the results of a step. No task has a line end in its name.
+LENGTH, PEAK = "clip\nsamples", "clip\npeak"
 # One core decodes about as fast as this many cores run a small encoder.
 CORES_PER_DECODER = 8
 
@@ -132,13 +134,13 @@ def pass_over_files(
         title (`str`, *optional*, defaults to `"encoding"`): printed before the line of progress.
 
     Yields:
-        [`FileResults`], in the order of the files. Beside the results of the step, it has `clip/samples`, the length of
-        each clip at the model's rate, and `clip/peak`, the largest deviation of its samples from their mean.
+        [`FileResults`], in the order of the files. Beside the results of the step, it has [`LENGTH`], the length of
+        each clip in samples at the model's rate, and [`PEAK`], the largest deviation of its samples from their mean.
     """
     features = DeviceFeatures(extractor)
 
     def from_samples(model: nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        measured = {"clip/samples": inputs["lengths"], "clip/peak": peaks(inputs["samples"], inputs["lengths"])}
+        measured = {LENGTH: inputs["lengths"], PEAK: peaks(inputs["samples"], inputs["lengths"])}
         return step(model, features(**inputs)) | measured
 
     decoded = iter(_loader(extractor, paths, settings))

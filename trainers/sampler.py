@@ -9,8 +9,8 @@ import torch
 
 from paravox.modeling.errors import ConfigError
 
-# The task of a draw if its batch serves every task that its clips have labels of.
-ALL_TASKS = "*"
+# The task of a draw if its batch serves every task that its clips have labels of. No task has a name with outer blanks.
+ALL_TASKS = " all tasks "
 ONE_TASK_BATCHING = ("proportional", "round_robin", "uniform")
 TASK_BATCHING = (*ONE_TASK_BATCHING, "all_tasks")
 # Clips are shuffled within a bucket: with more batches per bucket they are mixed better, with fewer there is less

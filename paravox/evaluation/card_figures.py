@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
-from paravox.evaluation.figure_style import as_written, figure_may_fail, save_figure
+from paravox.evaluation.figure_style import as_written, figure_may_fail, file_stem, save_figure
 from paravox.evaluation.report_figures import plot_confusion
 from paravox.evaluation.score_names import metric_title, only_scores
 from paravox.modeling.losses import fully_known
@@ -40,7 +40,7 @@ def plot_scores(
             continue
         plot = plot_confusion_matrix if task.kind == "classes" else plot_ccc_by_label
         title = f"Confusion matrix of {task.name}" if task.kind == "classes" else f"CCC by {task.name}"
-        file = f"{task.name}.png"
+        file = f"{file_stem(task.name)}.png"
         with figure_may_fail(f"the figure {folder / file}"):
             plot(task, predictions[task.name][known], labels[task.name][known], folder / file)
             plotted.append({"title": title, "file": file})
@@ -71,7 +71,7 @@ def plot_training_curves(log_history: list[dict[str, Any]], file: Path) -> bool:
     for position, (name, points) in enumerate(curves.items(), start=1):
         axes = figure.add_subplot(rows, CURVES_PER_ROW, position)
         axes.plot(*zip(*points, strict=True), marker="." if len(points) < 40 else None)
-        axes.set(title=name, xlabel="step")
+        axes.set(title=as_written(name, 40), xlabel="step")
     save_figure(figure, file, (".png",), dpi=110)
     return True
 
@@ -87,7 +87,7 @@ def plot_confusion_matrix(task: Task, probabilities: np.ndarray, labels: np.ndar
     """
     counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=list(range(task.outputs)))
     figure = plot_confusion(task.labels, counts)
-    figure.axes[0].set_title(task.name)
+    figure.axes[0].set_title(as_written(task.name))
     save_figure(figure, file, (".png",), dpi=110)
 
 
@@ -106,5 +106,5 @@ def plot_ccc_by_label(task: Task, predictions: np.ndarray, labels: np.ndarray, f
     axes = figure.subplots()
     bars = axes.barh([as_written(task.labels[index]) for index in order], values[order])
     axes.bar_label(bars, fmt="%.2f", padding=2)
-    axes.set(title=f"{task.name}: CCC", xlim=(min(0, values.min()), 1))
+    axes.set(title=f"{as_written(task.name)}: CCC", xlim=(min(0, values.min()), 1))
     save_figure(figure, file, (".png",), dpi=110)

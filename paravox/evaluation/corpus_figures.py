@@ -59,7 +59,8 @@ def plot_scalar_by_class(scalar: Task, classes: Task, values: np.ndarray, positi
     # White lines keep neighbours of similar colours apart.
     colours = list(colours[: len(parts)])
     axes.hist(parts, bins=bins, stacked=True, label=labels, color=colours, edgecolor="white", linewidth=0.5)
-    axes.set_xlabel(f"{scalar.name} ({as_written(scalar.unit)})" if scalar.unit else scalar.name)
+    name = as_written(scalar.name)
+    axes.set_xlabel(f"{name} ({as_written(scalar.unit)})" if scalar.unit else name)
     axes.set_ylabel("clips of Train and Val")
     # In the order of the stacks, from above.
     title = f"{classes.name}\n(clips; median {scalar.name})"

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import re
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +29,17 @@ GREY = "#333333"
 
 # Without these settings, Matplotlib writes the time, its own version and random identifiers into the file.
 _METADATA = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
+LONGEST_STEM = 40  # characters, of up to four bytes each
 _SETTINGS = {"svg.hashsalt": "paravox"}
+
+
+def file_stem(name: str) -> str:
+    """The name of a file for what may have any name, without its suffix: what is no letter or digit becomes `_`.
+
+    Names that are not taken as they are end in a number that differs between them.
+    """
+    stem = re.sub(r"[^\w-]", "_", name)[:LONGEST_STEM]
+    return stem if stem == name else f"{stem}_{zlib.crc32(name.encode()):08x}"
 
 
 def save_figure(figure: Figure, path: Path, suffixes: Sequence[str] = (".png", ".svg"), dpi: int = 150) -> list[Path]:

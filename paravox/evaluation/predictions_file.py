@@ -4,15 +4,18 @@ import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 
 from paravox.modeling.errors import CheckpointError
 from paravox.trainers.files import written_aside
 
-# The name of a task is an identifier, so no task can have one of these names.
+# The names of tasks that are plain words stand as they are. The others are quoted, and have a word before them.
+_PREDICTIONS = "predictions/"
 _LABELS = "labels/"
 _SPEAKERS = "clip/speaker"
 _FILES = "clip/file"
@@ -48,7 +51,8 @@ def write_predictions(
     """Writes the predictions of one split as a compressed `.npz`, whole or not at all.
 
     The file holds one array per task under the task's name, and beside them `labels/<task>`, `clip/speaker` and
-    `clip/file`. All arrays have one row per clip.
+    `clip/file`. A name that is no plain word is quoted as in a URL, and its array is called `predictions/<task>`. All
+    arrays have one row per clip.
 
     Args:
         file (`Path`): its folder is made if it does not exist.
@@ -58,8 +62,8 @@ def write_predictions(
     Raises:
         ValueError: if the arrays do not have the same number of rows.
     """
-    arrays: dict[str, Any] = {name: np.asarray(values) for name, values in predictions.items()}
-    arrays |= {f"{_LABELS}{name}": np.asarray(values) for name, values in labels.items()}
+    arrays: dict[str, Any] = {_array_name(name): np.asarray(values) for name, values in predictions.items()}
+    arrays |= {f"{_LABELS}{_quoted(name)}": np.asarray(values) for name, values in labels.items()}
     if speakers is not None:
         arrays[_SPEAKERS] = np.array([str(speaker) for speaker in speakers], dtype=np.str_)
     if clips is not None:
@@ -91,11 +95,27 @@ def read_predictions(file: Path) -> SavedPredictions:
     if len({len(values) if values.ndim else 0 for values in arrays.values()}) > 1:
         raise CheckpointError(f"{file} is damaged, its arrays differ in length: run the model again")
     return SavedPredictions(
-        predictions={name: values for name, values in arrays.items() if "/" not in name},
-        labels={name.removeprefix(_LABELS): values for name, values in arrays.items() if name.startswith(_LABELS)},
+        predictions={
+            unquote(name.removeprefix(_PREDICTIONS)): values
+            for name, values in arrays.items()
+            if "/" not in name or name.startswith(_PREDICTIONS)
+        },
+        labels={
+            unquote(name.removeprefix(_LABELS)): values for name, values in arrays.items() if name.startswith(_LABELS)
+        },
         speakers=arrays[_SPEAKERS].tolist() if _SPEAKERS in arrays else None,
         clips=arrays[_FILES].tolist() if _FILES in arrays else None,
     )
+
+
+def _quoted(task: str) -> str:
+    return task if task.isidentifier() else quote(task, safe="")
+
+
+def _array_name(task: str) -> str:
+    # NumPy's function has arguments of the names that it takes for arrays.
+    is_free = task.isidentifier() and task not in signature(np.savez_compressed).parameters
+    return task if is_free else _PREDICTIONS + _quoted(task)
 
 
 def _stated_arrays(file: Path) -> int:

@@ -106,7 +106,8 @@ def plot_scalar(task: Task, predictions: np.ndarray, labels: np.ndarray) -> Figu
     ends = [float(min(labels.min(), predictions.min())), float(max(labels.max(), predictions.max()))]
     _plot_identity(axes, ends)
     unit = f" ({as_written(task.unit)})" if task.unit else ""
-    axes.set(xlabel=f"true {task.name}{unit}", ylabel=f"predicted {task.name}{unit}", aspect="equal")
+    name = as_written(task.name)
+    axes.set(xlabel=f"true {name}{unit}", ylabel=f"predicted {name}{unit}", aspect="equal")
     return figure
 
 

@@ -151,8 +151,8 @@ def _tidy(graph: Any) -> None:
     for part in (graph, *graph.inputs, *graph.outputs, *nodes, *inner):
         part.metadata_props.clear()
     for value in inner:
-        # A task may be called "linear" or "add", like values inside the graph, but no task has a dot in its name.
-        value.name = f"inner.{value.name}"
+        # A task may be called "linear" or "add", like values inside the graph, but no name of a task ends in a blank.
+        value.name = f"{value.name} "
 
 
 def _describe(onnx_model: Any, model: Model, extractor: FeatureExtractor) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 from paravox.inference.opening import FeatureExtractor, Model
+from paravox.inference.records_file import RecordNames
 from paravox.modeling.errors import AudioError
 from paravox.modeling.familiarity import warning_of
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.trainers.clip_pass import PassSettings, in_row_order, pass_over_clips
 from paravox.trainers.device_features import DeviceFeatures
-from paravox.trainers.file_pass import SamplesCollator, default_workers, pass_over_files
+from paravox.trainers.file_pass import LENGTH, PEAK, SamplesCollator, default_workers, pass_over_files
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
 # Enough for efficient matrix products, and little enough for the memory of a laptop.
@@ -21,6 +22,8 @@ CPU_BATCH_SECONDS = 30.0
 # Enough to keep a large GPU busy, and what one second of audio takes there at most: the first convolutions of a large
 # encoder of waveforms, in float32.
 CUDA_BATCH_SECONDS, CUDA_BYTES_PER_SECOND = 1_000.0, 32 * 2**20
+# Beside the results of tasks; no task has a line end in its name.
+UNUSUAL = "clip\nunusual"
 # Short clips do not fill a batch to its seconds before this many.
 LARGEST_BATCH = 4_096
 
@@ -125,9 +128,10 @@ def predict_records(
         One mapping per file, in the order of the files: `file` and either a value per task, as in [`as_records`], or
         `error`, the reason why it cannot be used. Intensities and probabilities are calibrated if the model was.
         Beside them is `unusual`, if the model knows it, and `warning`, where the recording says little, as the pipeline
-        describes them.
+        describes them. All four stand under their [`RecordNames`].
     """
     tasks = parse_tasks(model.config.tasks)
+    names = RecordNames.beside(tasks)
     done = 0
     for part in pass_over_files(model, extractor, [str(path) for path in paths], _describe, settings, "predict"):
         files = paths[done : done + part.files]
@@ -136,9 +140,9 @@ def predict_records(
             records = as_records(tasks, part.results, files)
         for row, file in enumerate(files):
             if row in part.errors:
-                yield {"file": str(file), "error": part.errors[row]}
+                yield {names.file: str(file), names.error: part.errors[row]}
             else:
-                yield records[row] | _remarks(extractor, part.results, row)
+                yield records[row] | _remarks(names, extractor, part.results, row)
 
 
 def _predict(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -147,16 +151,18 @@ def _predict(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Ten
 
 def _describe(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     output = model(**inputs)
-    unusual = {} if output.get("unusual") is None else {"clip/unusual": output.unusual}
+    unusual = {} if output.get("unusual") is None else {UNUSUAL: output.unusual}
     return output.get("calibrated", output.predictions) | unusual
 
 
-def _remarks(extractor: FeatureExtractor, results: dict[str, np.ndarray], row: int) -> dict[str, Any]:
+def _remarks(
+    names: RecordNames, extractor: FeatureExtractor, results: dict[str, np.ndarray], row: int
+) -> dict[str, Any]:
     """What a record says of the recording itself."""
-    unusual = float(results["clip/unusual"][row]) if "clip/unusual" in results else None
-    samples, peak = int(results["clip/samples"][row]), float(results["clip/peak"][row])
-    warning = warning_of(samples, peak, getattr(extractor, "minimum_samples", 0), unusual)
-    return ({} if unusual is None else {"unusual": unusual}) | ({"warning": warning} if warning else {})
+    unusual = float(results[UNUSUAL][row]) if UNUSUAL in results else None
+    minimum = getattr(extractor, "minimum_samples", 0)
+    warning = warning_of(int(results[LENGTH][row]), float(results[PEAK][row]), minimum, unusual)
+    return ({} if unusual is None else {names.unusual: unusual}) | ({names.warning: warning} if warning else {})
 
 
 def mean_predictions(members: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -167,8 +173,12 @@ def mean_predictions(members: Sequence[dict[str, np.ndarray]]) -> dict[str, np.n
 def as_records(
     tasks: Sequence[Task], predictions: dict[str, np.ndarray], paths: Sequence[str | Path]
 ) -> list[dict[str, Any]]:
-    """One mapping per clip, ready for JSON: `file`, and for each task a mapping of labels to values, or one value."""
+    """One mapping per clip, ready for JSON: `file`, and for each task a mapping of labels to values, or one value.
+
+    Where a task is called `file`, the name of the file is [`RecordNames.file`].
+    """
+    file = RecordNames.beside(tasks).file
     return [
-        {"file": str(path)} | {task.name: task.as_record(predictions[task.name][row]) for task in tasks}
+        {file: str(path)} | {task.name: task.as_record(predictions[task.name][row]) for task in tasks}
         for row, path in enumerate(paths)
     ]

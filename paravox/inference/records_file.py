@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
 
 from paravox.modeling.errors import ConfigError
-from paravox.modeling.tasks import Task
+from paravox.modeling.tasks import Task, free_name
 from paravox.trainers.files import write_text, written_aside
 
 # Names of files that are not UTF-8 are written as the bytes that they are.
@@ -32,6 +32,21 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
+class RecordNames(NamedTuple):
+    """The names of what a record holds beside its tasks: `file`, `unusual` and so on, unless a task is called so."""
+
+    file: str
+    unusual: str
+    warning: str
+    error: str
+
+    @classmethod
+    def beside(cls, tasks: Sequence[Task]) -> "RecordNames":
+        """The names that none of these tasks has."""
+        taken = [task.name for task in tasks]
+        return cls(*(free_name(name, taken) for name in cls._fields))
+
+
 @dataclass
 class BadRecordings:
     """The recordings that cannot be used, as far as they were met.
@@ -39,17 +54,19 @@ class BadRecordings:
     Args:
         count (`int`, *optional*, defaults to 0): how many there are.
         messages (list of `str`, *optional*): what is wrong with the first of them.
+        name (`str`, *optional*, defaults to `"error"`): under which a record has the reason.
     """
 
     SHOWN: ClassVar[int] = 3
     count: int = 0
     messages: list[str] = field(default_factory=list)
+    name: str = "error"
 
     def add(self, record: dict[str, Any]) -> None:
         """Takes note of a record if it has an error."""
-        if record.get("error"):
+        if record.get(self.name):
             self.count += 1
-            self.messages += [record["error"]] if len(self.messages) < self.SHOWN else []
+            self.messages += [record[self.name]] if len(self.messages) < self.SHOWN else []
 
 
 @dataclass
@@ -78,7 +95,7 @@ class RecordsFile:
     with_errors: bool = True
     done: int = field(init=False, default=0)
     """How many of the recordings need not be read again."""
-    bad: BadRecordings = field(init=False, default_factory=BadRecordings)
+    bad: BadRecordings = field(init=False)
     """Those of them that cannot be used."""
 
     def __post_init__(self) -> None:
@@ -86,6 +103,8 @@ class RecordsFile:
             raise ConfigError(
                 f"output {str(self.path)!r} is of no known format: end its name in {' or '.join(SUFFIXES)}"
             )
+        self._names = RecordNames.beside(self.tasks)
+        self.bad = BadRecordings(name=self._names.error)
         self._format = _JsonLines() if self.path.suffix == ".jsonl" else _Table(self.tasks)
 
     def open(self, overwrite: bool = False) -> "RecordsFile":
@@ -112,7 +131,7 @@ class RecordsFile:
         """Whether there is a file to go on with. The argument and the errors are as in [`RecordsFile.open`]."""
         if overwrite or not self.path.exists():
             return False
-        if not self._about_path.is_file() or json.loads(self._about_path.read_text()) != self._about:
+        if not self._about_path.is_file() or self._read_about() != self._about:
             raise ConfigError(
                 f"output {str(self.path)!r} holds predictions of another model, of other recordings or with other "
                 "options: choose another file, or replace it with --overwrite"
@@ -127,13 +146,14 @@ class RecordsFile:
         """
         with open(self.path, **_TEXT) as file:
             for record in self._format.records(file):
-                while not self.with_errors and self.done < len(self.paths) and self.paths[self.done] != record["file"]:
+                found = record.get(self._names.file) if isinstance(record, dict) else record
+                while not self.with_errors and self.done < len(self.paths) and self.paths[self.done] != found:
                     self.done += 1
                     self.bad.count += 1  # a recording without a record
-                if self.done == len(self.paths) or self.paths[self.done] != record["file"]:
+                if self.done == len(self.paths) or self.paths[self.done] != found:
                     raise ConfigError(
-                        f"output {str(self.path)!r} has a record of {record['file']!r} where another recording was "
-                        "expected: it was changed; replace it with --overwrite"
+                        f"output {str(self.path)!r} has a record of {found!r} where another recording was expected: it "
+                        "was changed; replace it with --overwrite"
                     )
                 self.done += 1
                 self.bad.add(record)
@@ -143,7 +163,7 @@ class RecordsFile:
         """Adds the record of the next recording, from [`predict_records`]."""
         self.done += 1
         self.bad.add(record)
-        if self.with_errors or "error" not in record:
+        if self.with_errors or self._names.error not in record:
             try:
                 self._file.write(self._format.line(record))
             except OSError as error:
@@ -180,6 +200,16 @@ class RecordsFile:
     def _about_path(self) -> Path:
         return self.path.with_name(f"{self.path.name}.run.json")
 
+    def _read_about(self) -> Any:
+        try:
+            return json.loads(self._about_path.read_bytes())
+        except (ValueError, RecursionError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(
+                f"{str(self._about_path)!r}, which says how {self.path.name!r} was made, is damaged ({reason}), so "
+                "its predictions cannot be continued: choose another file, or replace it with --overwrite"
+            ) from None
+
     @property
     def _about(self) -> dict[str, Any]:
         return self.about | {"recordings": len(self.paths), "list": _digest(self.paths), "errors": self.with_errors}
@@ -205,7 +235,11 @@ class _Table:
         outputs = [
             name for task in tasks for name in ([f"{task.name}/{label}" for label in task.labels] or [task.name])
         ]
-        self.columns = ["file", *outputs, "unusual", "warning", "error"]
+        names = RecordNames.beside(tasks)
+        self.columns = [names.file, *outputs, names.unusual, names.warning, names.error]
+        repeated = sorted({column for column in self.columns if self.columns.count(column) > 1})
+        if repeated:
+            raise ConfigError(f"two columns of the table would be called {repeated[0]!r}: write a .jsonl file instead")
         self.head = self._row(self.columns)
 
     def line(self, record: dict[str, Any]) -> str:

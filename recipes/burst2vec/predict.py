@@ -33,7 +33,7 @@ from rich.text import Text
 from paravox.inference.audio_files import find_audio_files
 from paravox.inference.opening import open_model
 from paravox.inference.prediction import pass_settings, predict_records
-from paravox.inference.records_file import BadRecordings, RecordsFile, fingerprint
+from paravox.inference.records_file import BadRecordings, RecordNames, RecordsFile, fingerprint
 from paravox.modeling.errors import AudioError, ConfigError
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.runs.device_options import add_device_options, chosen_device
@@ -159,11 +159,12 @@ def print_records(
     tasks: list[Task], predicted: Iterable[dict[str, Any]], as_json: bool, skip_bad: bool
 ) -> tuple[list[dict[str, Any]], BadRecordings]:
     """Prints the predictions, JSON lines as they come, and returns them with those that cannot be used."""
-    bad = BadRecordings()
+    names = RecordNames.beside(tasks)
+    bad = BadRecordings(name=names.error)
     records = []
     for record in predicted:
         bad.add(record)
-        if skip_bad and "error" in record:
+        if skip_bad and names.error in record:
             continue
         records.append(record)
         if as_json:
@@ -175,19 +176,20 @@ def print_records(
 
 def print_table(tasks: list[Task], records: list[dict[str, Any]]) -> None:
     """Prints one row per recording: for each task its strongest labels with their values, or its value."""
+    names = RecordNames.beside(tasks)
     table = Table()
     table.add_column("clip")
     for task in tasks:
-        table.add_column(f"{task.name} ({task.unit})" if task.unit else task.name)
-    with_warnings = any("warning" in record for record in records)
+        table.add_column(Text(f"{task.name} ({task.unit})" if task.unit else task.name))
+    with_warnings = any(names.warning in record for record in records)
     if with_warnings:
         table.add_column("warning")
     for record in records:
-        cells = [record["error"]] if "error" in record else [_cell(task, record[task.name]) for task in tasks]
+        cells = [record[names.error]] if names.error in record else [_cell(task, record[task.name]) for task in tasks]
         if with_warnings:
-            cells.append(record.get("warning", ""))
+            cells.append(record.get(names.warning, ""))
         # As Text, because Rich would take brackets in a name for its markup.
-        table.add_row(Text(record["file"]), *map(Text, cells))
+        table.add_row(Text(record[names.file]), *map(Text, cells))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 

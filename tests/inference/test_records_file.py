@@ -130,3 +130,23 @@ def test_the_fingerprint_of_a_model():
     assert fingerprint(nn.Linear(3, 2)) != first
     assert fingerprint(model) == first
     assert fingerprint(nn.Linear(3, 2).bfloat16()) != fingerprint(model.bfloat16()) != first
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"model": "x"'])
+def test_a_damaged_file_about_the_predictions_is_one_sentence(tmp_path, content):
+    file = fill(new(tmp_path, ".jsonl"))
+    (tmp_path / "predictions.jsonl.run.json").write_bytes(content)
+    with pytest.raises(
+        ConfigError, match="run.json.* is damaged .*replace it with --overwrite"
+    ):
+        new(tmp_path, ".jsonl").open()
+    anew = fill(new(tmp_path, ".jsonl"), overwrite=True)
+    assert anew.path.read_text() == file.path.read_text() and new(tmp_path, ".jsonl").is_begun()
+
+
+@pytest.mark.parametrize("line", ["1", "[]", '{"age": 3}', "null"])
+def test_a_record_that_is_none_is_one_sentence(tmp_path, line):
+    path = fill(new(tmp_path, ".jsonl")).path
+    path.write_text(line + "\n" + path.read_text())
+    with pytest.raises(ConfigError, match="where another recording was expected"):
+        new(tmp_path, ".jsonl").open()

@@ -46,9 +46,9 @@ def test_one_intensity_may_be_given_as_a_word():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (EMOTION | {"name": "big emotion"}, "task name 'big emotion' must be a plain word .*rename"),
-        (EMOTION | {"name": ""}, "task name '' must be a plain word"),
-        (EMOTION | {"name": 3}, "task name 3 must be a plain word"),
+        (EMOTION | {"name": "big\nemotion"}, r"task name 'big\\nemotion' must be text of one line.*rename"),
+        (EMOTION | {"name": ""}, "task name '' must be text of one line"),
+        (EMOTION | {"name": 3}, "task name 3 must be text of one line"),
         (EMOTION | {"kind": "regression"}, "'emotion': kind 'regression' is not one of intensities, scalar, classes"),
         (EMOTION | {"loss": "cross_entropy"}, "'cross_entropy' does not fit kind 'intensities': use ccc or mse or mae"),
         (COUNTRY | {"loss": "ccc"}, "'country': loss 'ccc' does not fit kind 'classes': use cross_entropy"),
