@@ -42,10 +42,14 @@ def load_part(module: str) -> ModuleType | None:
     return importlib.import_module(module)
 
 
-def run_part(run: Callable[[int, int], dict[str, int]], count: int, seed: int) -> dict[str, Any]:
+def run_part(run: Callable[[int, int], dict[str, Any]], count: int, seed: int) -> dict[str, Any]:
     """One part's counts, with all that is needed to get them again."""
     start = time.perf_counter()
-    counts = run(count, seed)
+    found = run(count, seed)
+    # Some parts also give the counts of each reader or program, and a line for each fault.
+    for line in found.get("faults", []):
+        print(line)
+    counts = found.get("counts", found)
     return {
         "inputs": count,
         "seed": seed,

@@ -1,9 +1,11 @@
 """The settings that define a Burst2Vec model."""
 
+import math
 from typing import Any, TypeVar
 
 from transformers import AutoConfig
 
+from .bounds import size_of
 from .configuration_with_encoder import ModelWithEncoderConfig
 from .encoders import parse_encoder_config
 from .errors import ConfigError
@@ -72,9 +74,15 @@ class Burst2VecConfig(ModelWithEncoderConfig):
         check_format_version(format_version, FORMAT_VERSION)
         self.encoder = parse_encoder_config(encoder)
         self.tasks = [task.to_dict() for task in parse_tasks(tasks)]
-        self.projection_size = _at_least("projection_size", projection_size, 1)
-        self.feature_size = _at_least("feature_size", feature_size, 1)
+        self.projection_size = size_of("projection_size", projection_size)
+        self.feature_size = size_of("feature_size", feature_size)
         self.dropout = _at_least("dropout", dropout, 0)
+        if not dropout <= 1:
+            raise ConfigError(f"dropout is {dropout!r}: give a number from 0 to 1")
+        switches = {"adversarial": adversarial, "gradient_reversal": gradient_reversal, "layer_weights": layer_weights}
+        for name, value in switches.items():
+            if not isinstance(value, bool):
+                raise ConfigError(f"{name} is {value!r}: give true or false")
         self.adversarial = adversarial
         self.discriminator_weight = _at_least("discriminator_weight", discriminator_weight, 0)
         self.adversarial_weight = _at_least("adversarial_weight", adversarial_weight, 0)
@@ -103,6 +111,6 @@ class Burst2VecConfig(ModelWithEncoderConfig):
 
 
 def _at_least(name: str, value: Number, lowest: float) -> Number:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= lowest:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not lowest <= value < math.inf:
         raise ConfigError(f"{name} is {value!r}: give a number of at least {lowest}")
     return value

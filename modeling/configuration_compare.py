@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .bounds import LARGEST_SIZE, MOST_LAYERS
 from .configuration_saved_model import SavedModelConfig
 from .errors import ConfigError
 from .opening import check_format_version
@@ -67,7 +68,7 @@ def parse_baseline_tasks(tasks: Sequence[Task | dict[str, Any]] | None) -> list[
         ConfigError: if a task has another loss, or [`parse_tasks`] refuses it.
     """
     given = [
-        {"loss": LOSSES[task["kind"]]} | task if isinstance(task, dict) and task.get("kind") in LOSSES else task
+        {"loss": LOSSES[task["kind"]]} | task if isinstance(task, dict) and str(task.get("kind")) in LOSSES else task
         for task in (tasks if isinstance(tasks, (list, tuple)) else [])
     ]
     parsed = parse_tasks(given)
@@ -81,9 +82,11 @@ def parse_baseline_tasks(tasks: Sequence[Task | dict[str, Any]] | None) -> list[
 
 
 def _sizes(name: str, sizes: Sequence[int]) -> list[int]:
+    if not isinstance(sizes, (list, tuple)) or len(sizes) > MOST_LAYERS:
+        raise ConfigError(f"{name} is {str(sizes)[:80]}: give a list of at most {MOST_LAYERS} whole numbers")
     for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ConfigError(f"{name} holds {size!r}: give whole numbers of at least 1")
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= LARGEST_SIZE:
+            raise ConfigError(f"{name} holds {size!r}: give whole numbers from 1 to {LARGEST_SIZE:,}")
     return list(sizes)
 
 

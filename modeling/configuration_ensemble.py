@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .transformers_versions import run_layer  # noqa: F401
 
 FORMAT_VERSION = 1
+MOST_MEMBERS = 100
 MEMBER_CONFIGS: dict[str, type[Burst2VecConfig | ComParEConfig]] = {
     config_class.model_type: config_class for config_class in (Burst2VecConfig, ComParEConfig)
 }
@@ -51,6 +52,8 @@ class Burst2VecEnsembleConfig(SavedModelConfig):
     ) -> None:
         check_format_version(format_version, FORMAT_VERSION)
         count = len(members) if isinstance(members, (list, tuple)) else 0
+        if count > MOST_MEMBERS:
+            raise ConfigError(f"an ensemble has at most {MOST_MEMBERS} members, found {count:,}: give fewer")
         if count < 2:
             raise ConfigError(
                 f"an ensemble needs at least two members, found {count}: give the configs of saved models"
@@ -82,7 +85,7 @@ def _parse_member(number: int, member: Any) -> Burst2VecConfig | ComParEConfig:
     else:
         # The class says nothing: a config that came with a checkpoint's code has a class of its own.
         found = getattr(member, "model_type", type(member).__name__)
-    if found not in MEMBER_CONFIGS:
+    if not isinstance(found, str) or found not in MEMBER_CONFIGS:
         raise ConfigError(
             f"member {number} of the ensemble is of model_type {found!r}, which cannot be averaged: give the configs "
             "of Burst2Vec models or of the challenge's baseline"

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig
 
+from .bounds import size_of
 from .configuration_with_encoder import ModelWithEncoderConfig
 from .encoders import parse_encoder_config
 from .errors import ConfigError
@@ -63,9 +64,7 @@ class EncoderPreFinetuningConfig(ModelWithEncoderConfig):
                 "'classes': remove it"
             )
         self.tasks = [task.to_dict() for task in parsed]
-        if not isinstance(projection_size, int) or projection_size < 1:
-            raise ConfigError(f"projection_size is {projection_size!r}: give a whole number of at least 1")
-        self.projection_size = projection_size
+        self.projection_size = size_of("projection_size", projection_size)
         layers = self.encoder.num_hidden_layers
         if layer is not None and (type(layer) is not int or not 0 <= layer <= layers):
             raise ConfigError(f"layer is {layer!r}: give a whole number from 0 to {layers}, the layers of the encoder")

@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from .errors import ConfigError, ParavoxError, reason_of
 from .transformers_versions import PreTrainedConfig
 
 PIPELINES = {
@@ -23,7 +24,13 @@ class SavedModelConfig(PreTrainedConfig):
         if not _IS_INSTALLED:
             # Transformers refuses the pipeline of a config unless its code is trusted.
             self.custom_pipelines = copy.deepcopy(PIPELINES)
-        super().__init__(**kwargs)
+        try:
+            super().__init__(**kwargs)
+        except ParavoxError:
+            raise
+        # Transformers raises errors of many classes where one of its own fields has another type than it expects.
+        except Exception as error:
+            raise ConfigError(f"the config cannot be used ({reason_of(error)}): correct it") from error
 
     def to_dict(self) -> dict[str, Any]:
         return super().to_dict() | {"custom_pipelines": copy.deepcopy(PIPELINES)}

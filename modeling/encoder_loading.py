@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from .encoders import SpeechEncoder, encoder_class
-from .errors import CheckpointError
+from .configuration_saved_model import SavedModelConfig
+from .encoders import SpeechEncoder, parse_encoder_config
+from .errors import CheckpointError, ParavoxError, reason_of
 from .transformers_versions import PreTrainedConfig
 
 logger = logging.getLogger(__name__)
@@ -28,13 +29,20 @@ def load_encoder_config(name_or_path: str, **hub_options: Any) -> PreTrainedConf
     """
     try:
         config = AutoConfig.from_pretrained(name_or_path, **hub_options)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (ParavoxError, ImportError):
+        raise
+    except Exception as error:  # of many classes, where the folder is damaged
+        reason = reason_of(error)
         raise CheckpointError(
             f"no encoder could be opened at {str(name_or_path)!r} ({reason}): give a folder written by "
             "save_pretrained, or a name on the Hub that can be reached from here"
         ) from error
-    encoder_class(config.model_type)
+    if isinstance(config, SavedModelConfig):
+        raise CheckpointError(
+            f"{str(name_or_path)!r} is a model of paravox ({config.model_type}), not an encoder: to go on from it give "
+            "it as start_from, or give the encoder that it was trained from"
+        )
+    parse_encoder_config(config)
     # This would be saved with the model, and it may be a folder of this machine.
     config.name_or_path = ""
     return config

@@ -14,7 +14,8 @@ from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor, Whispe
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from .errors import ConfigError
+from .bounds import check_encoder_config
+from .errors import ConfigError, ParavoxError, reason_of
 from .opening import open_checkpoint
 from .transformers_versions import PreTrainedConfig, attention_mask_of, run_layer
 
@@ -413,7 +414,7 @@ def encoder_class(model_type: str | None) -> type[SpeechEncoder]:
     Raises:
         ConfigError: if no class in [`ENCODER_CLASSES`] is for it.
     """
-    if model_type not in ENCODER_CLASSES:
+    if not isinstance(model_type, str) or model_type not in ENCODER_CLASSES:
         raise ConfigError(
             f"encoder of model_type {model_type!r} is not supported: use one of {', '.join(ENCODER_CLASSES)}"
         )
@@ -428,8 +429,20 @@ def parse_encoder_config(encoder: PreTrainedConfig | dict[str, Any] | None) -> P
     """
     if encoder is None:
         raise ConfigError("the config needs an encoder: pass the config of one, such as HubertConfig()")
-    encoder_class(encoder.get("model_type") if isinstance(encoder, dict) else encoder.model_type)
-    return AutoConfig.for_model(**encoder) if isinstance(encoder, dict) else encoder
+    model_type = encoder.get("model_type") if isinstance(encoder, dict) else getattr(encoder, "model_type", encoder)
+    encoder_class(model_type)
+    if isinstance(encoder, dict):
+        try:
+            encoder = AutoConfig.for_model(**encoder)
+        except ParavoxError:
+            raise
+        # Configs raise errors of many classes where a field has another type than they expect.
+        except Exception as error:
+            raise ConfigError(
+                f"the config of the {model_type} encoder cannot be used ({reason_of(error)}): correct it"
+            ) from error
+    check_encoder_config(encoder)
+    return encoder
 
 
 def build_encoder(config: PreTrainedConfig) -> SpeechEncoder:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST_REASON = 300
+
 
 class ParavoxError(ValueError):
     """The base of every error that paravox raises on bad input; its message is meant for the user."""
@@ -26,6 +28,12 @@ class CheckpointError(ParavoxError):
 
 class TrainingError(ParavoxError):
     """A training run that cannot go on, such as one whose loss is no longer a finite number."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of a library says, on one line that is not too long, or the name of its class."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= LONGEST_REASON else said[:LONGEST_REASON] + "..."
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "", otherwise: str | None = None) -> str:

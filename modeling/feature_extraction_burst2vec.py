@@ -7,9 +7,10 @@ from transformers import AutoFeatureExtractor, BatchFeature
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from .audio import load_clip
+from .bounds import check_fields, check_number
 from .encoder_loading import load_encoder_config
 from .encoders import ENCODER_CLASSES, encoder_class
-from .errors import AudioError, CheckpointError, ConfigError
+from .errors import AudioError, CheckpointError, ConfigError, ParavoxError, reason_of
 from .transformers_versions import PreTrainedConfig
 
 if TYPE_CHECKING:
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
     from .audio_decoding import read_parts  # noqa: F401
     from .audio_mpeg import count_frames  # noqa: F401
     from .opening import open_checkpoint  # noqa: F401
+
+
+_FRONT_END_RANGES = {
+    "sampling_rate": (1_000, 10**6),
+    "feature_size": (1, 1_024),
+    "n_fft": (2, 65_536),
+    "hop_length": (1, 65_536),
+    "chunk_length": (1, 3_600),
+    "n_samples": (1, 10**9),
+    "nb_max_frames": (1, 10**7),
+}
 
 
 class Burst2VecFeatureExtractor(FeatureExtractionMixin):
@@ -50,18 +62,28 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         max_seconds: float | None = None,
         **kwargs: Any,
     ) -> None:
-        name = front_end.get("feature_extractor_type")
+        name = front_end.get("feature_extractor_type") if isinstance(front_end, dict) else front_end
         known: dict[str, Any] = {
             encoder.front_end_class.__name__: encoder.front_end_class for encoder in ENCODER_CLASSES.values()
         }
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise ConfigError(f"front end {name!r} is not supported: use {' or '.join(known)}")
         self.front_end = dict(front_end)
         self.minimum_samples = minimum_samples
         self.target_rms_db = target_rms_db
         self.max_seconds = max_seconds
+        check_number("minimum_samples", minimum_samples, 0, 100_000)
+        check_number("target_rms_db", target_rms_db, -1_000, 1_000)
+        check_number("max_seconds", max_seconds, 0, 10**6)
+        check_fields(f"the front end {name}", front_end, known[name]().to_dict(), free=("mel_filters",))
+        for field, (lowest, highest) in _FRONT_END_RANGES.items():
+            check_number(f"{field} of the front end", front_end.get(field), lowest, highest)
         super().__init__(**kwargs)
-        self._encoder_extractor = known[name].from_dict(front_end)
+        try:
+            self._encoder_extractor = known[name].from_dict(front_end)
+        # Of many classes, where a field has another type than it usually has.
+        except Exception as error:
+            raise ConfigError(f"the front end {name} cannot be used ({reason_of(error)}): correct it") from error
         self.sampling_rate = self._encoder_extractor.sampling_rate
 
     @classmethod
@@ -80,11 +102,18 @@ class Burst2VecFeatureExtractor(FeatureExtractionMixin):
         config = load_encoder_config(name_or_path, **hub_options)
         try:
             front_end = AutoFeatureExtractor.from_pretrained(name_or_path, **hub_options)
-        except (OSError, ValueError) as error:
+        except (ParavoxError, ImportError):
+            raise
+        except Exception as error:  # of many classes, where the file is damaged
             raise CheckpointError(
-                f"encoder {str(name_or_path)!r} has no preprocessor_config.json, which says how its input is "
-                "normalised: save its feature extractor beside it with save_pretrained"
+                f"encoder {str(name_or_path)!r} has no preprocessor_config.json that can be used, which says how its "
+                "input is normalised: save its feature extractor beside it with save_pretrained"
             ) from error
+        if type(front_end) is not encoder_class(config.model_type).front_end_class:
+            raise CheckpointError(
+                f"encoder {str(name_or_path)!r} has the preprocessor_config.json of a {type(front_end).__name__}: save "
+                "its own feature extractor beside it with save_pretrained"
+            )
         return cls._for_front_end(front_end, config, settings)
 
     @classmethod

@@ -14,6 +14,7 @@ from transformers import BatchFeature
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from .audio import load_clip
+from .bounds import check_number
 from .errors import AudioError, ConfigError, needs_extra
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class ComParEFeatureExtractor(FeatureExtractionMixin):
     """
 
     def __init__(self, sampling_rate: int = 16_000, max_seconds: float | None = None, **kwargs: Any) -> None:
+        check_number("sampling_rate", sampling_rate, 1_000, 10**6)
+        check_number("max_seconds", max_seconds, 0, 10**6)
         self.sampling_rate = sampling_rate
         self.max_seconds = max_seconds
         super().__init__(**kwargs)

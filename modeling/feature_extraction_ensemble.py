@@ -8,7 +8,7 @@ from transformers import BatchFeature
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from .audio import load_clip
-from .errors import ConfigError
+from .errors import ConfigError, reason_of
 from .feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from .feature_extraction_compare import ComParEFeatureExtractor
 from .opening import open_checkpoint
@@ -176,6 +176,8 @@ class Burst2VecEnsembleFeatureExtractor(FeatureExtractionMixin):
 
 def _open(name: str, hub_options: dict[str, Any]) -> MemberExtractor:
     found = open_checkpoint(FeatureExtractionMixin.get_feature_extractor_dict, name, **hub_options)[0]
+    if not isinstance(found, dict):
+        raise ConfigError(f"{name!r} has a preprocessor_config.json that holds no fields: it is damaged")
     is_baseline = found.get("feature_extractor_type") == ComParEFeatureExtractor.__name__
     extractor_class: Any = ComParEFeatureExtractor if is_baseline else Burst2VecFeatureExtractor
     return open_checkpoint(extractor_class.from_pretrained, name, **hub_options)
@@ -183,7 +185,14 @@ def _open(name: str, hub_options: dict[str, Any]) -> MemberExtractor:
 
 def _parse(field: str, given: Any) -> Any:
     extractor_class: Any = ComParEFeatureExtractor if field == "functionals" else Burst2VecFeatureExtractor
-    extractor = extractor_class(**given) if isinstance(given, dict) else given
+    try:
+        extractor = extractor_class(**given) if isinstance(given, dict) else given
+    except TypeError as error:
+        raise ConfigError(
+            f"{field} cannot be used ({reason_of(error)}): give the arguments of a feature extractor"
+        ) from None
+    if extractor is not None and not isinstance(extractor, FeatureExtractionMixin):
+        raise ConfigError(f"{field} is {extractor!r}: give a feature extractor or its arguments")
     if extractor is not None and extractor.model_input_names[0] != _INPUT_NAMES[field]:
         raise ConfigError(
             f"{field} is a feature extractor that gives {extractor.model_input_names[0]}, not {_INPUT_NAMES[field]}: "

@@ -13,10 +13,9 @@ from .configuration_compare import ComParEConfig
 from .configuration_ensemble import Burst2VecEnsembleConfig
 from .modeling_burst2vec import Burst2VecForMultiTask
 from .modeling_compare import ComParEForMultiTask
-from .opening import open_checkpoint
+from .opening import model_type_of
 from .strict_loading import StrictlyLoadedModel
 from .tasks import parse_tasks
-from .transformers_versions import PreTrainedConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -131,9 +130,9 @@ class Burst2VecEnsemble(StrictlyLoadedModel):
     @staticmethod
     def _open_member(name: str, options: dict[str, Any]) -> Member:
         hub_options = {key: value for key, value in options.items() if key != "dtype"}
-        config = open_checkpoint(PreTrainedConfig.get_config_dict, name, **hub_options)[0]
+        found: Any = model_type_of(name, **hub_options)
         # A model of another class is refused where it is opened.
-        return MEMBER_CLASSES.get(config.get("model_type"), Burst2VecForMultiTask).from_pretrained(name, **options)
+        return MEMBER_CLASSES.get(found, Burst2VecForMultiTask).from_pretrained(name, **options)
 
     def forward(
         self,

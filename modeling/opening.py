@@ -4,9 +4,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from safetensors import SafetensorError
-
-from .errors import CheckpointError
+from .errors import CheckpointError, ParavoxError, reason_of
+from .transformers_versions import PreTrainedConfig
 
 
 def open_checkpoint(
@@ -19,16 +18,38 @@ def open_checkpoint(
     """
     try:
         return from_pretrained(name_or_path, *args, **options)
-    except (OSError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+    except (ParavoxError, ImportError):
+        raise
+    # Of a damaged or hostile folder, the libraries below raise errors of many classes.
+    except Exception as error:
+        reason = reason_of(error)
         raise CheckpointError(
             f"checkpoint {str(name_or_path)!r} cannot be opened ({reason}): give a folder written by save_pretrained, "
             "or a name on the Hub that can be reached from here"
         ) from error
 
 
+def model_type_of(name_or_path: str | os.PathLike, **hub_options: Any) -> str | None:
+    """The `model_type` in the config of a saved model, or None where it names none.
+
+    Args:
+        name_or_path (`str`): a folder or Hub name.
+        hub_options: such as `revision` or `token`.
+
+    Raises:
+        CheckpointError: if there is no config, or one that is damaged.
+    """
+    config = open_checkpoint(PreTrainedConfig.get_config_dict, name_or_path, **hub_options)[0]
+    if not isinstance(config, dict):
+        raise CheckpointError(f"checkpoint {str(name_or_path)!r} has a config.json that holds no fields: it is damaged")
+    found = config.get("model_type")
+    return found if isinstance(found, str) else None
+
+
 def check_format_version(found: int, known: int) -> None:
     """Raises [`CheckpointError`] for a config that a newer paravox has written."""
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise CheckpointError(f"this config has format_version {found!r}, expected a whole number: it is damaged")
     if found > known:
         raise CheckpointError(
             f"this config has format_version {found}, this paravox knows up to {known}: upgrade paravox"

@@ -1,16 +1,24 @@
 """Opening a saved model: it must be complete and of the right class."""
 
+import copy
+import math
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from .errors import CheckpointError
-from .opening import open_checkpoint
+from .opening import model_type_of, open_checkpoint
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+WEIGHTS = "model.safetensors"
+SPARE_WEIGHTS = 5 * 10**6
 
 
 class StrictlyLoadedModel(PreTrainedModel):
@@ -39,26 +47,59 @@ class StrictlyLoadedModel(PreTrainedModel):
             if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
                 kwargs["dtype"] = torch.float32
             cls._check_model_type(pretrained_model_name_or_path, kwargs)
+        cls._check_weights(pretrained_model_name_or_path, kwargs.get("config"))
         # With `ignore_mismatched_sizes`, weights of another shape are reported below, by name, instead of raised.
         kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
         model, info = open_checkpoint(super().from_pretrained, pretrained_model_name_or_path, *model_args, **kwargs)
         absent = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
         if absent:
-            raise CheckpointError(
-                f"checkpoint {str(pretrained_model_name_or_path)!r} lacks {len(absent)} weights of {cls.__name__} "
-                f"({', '.join(absent[:3])}): it is incomplete or of another shape; save or download it again"
-            )
+            raise cls._lacks(pretrained_model_name_or_path, absent)
         loaded: Any = (model, info) if with_info else model
         return loaded
+
+    @classmethod
+    def _check_weights(cls, name_or_path: str | os.PathLike, config: Any) -> None:
+        """Compares the shapes that a folder's file of weights states with those of the model, without memory for them.
+
+        A damaged config may ask for any amount of it.
+
+        Raises:
+            CheckpointError: if weights are missing or have another shape.
+        """
+        if not (
+            Path(name_or_path) / WEIGHTS
+        ).is_file():  # a name on the Hub, or weights in several files: Transformers compares them
+            return
+        found = open_checkpoint(_stated_shapes, name_or_path)
+        if config is None:
+            config = open_checkpoint(cls.config_class.from_pretrained, name_or_path)
+        with torch.device("meta"):
+            model = open_checkpoint(lambda _: cls(copy.deepcopy(config)), name_or_path)
+        absent = {name: value for name, value in model.state_dict().items() if found.get(name) != list(value.shape)}
+        # What lacks less is told by Transformers, which knows older names of some weights.
+        if sum(value.numel() for value in absent.values()) > sum(map(math.prod, found.values())) + SPARE_WEIGHTS:
+            raise cls._lacks(name_or_path, sorted(absent))
+
+    @classmethod
+    def _lacks(cls, name_or_path: str | os.PathLike, absent: list[str]) -> CheckpointError:
+        return CheckpointError(
+            f"checkpoint {str(name_or_path)!r} lacks {len(absent)} weights of {cls.__name__} "
+            f"({', '.join(absent[:3])}): it is incomplete or of another shape; save or download it again"
+        )
 
     @classmethod
     def _check_model_type(cls, name_or_path: str | os.PathLike, hub_options: dict[str, Any]) -> None:
         names = ("revision", "token", "cache_dir", "local_files_only")
         options = {name: hub_options[name] for name in names if name in hub_options}
         config_class = cls.config_class
-        found = open_checkpoint(config_class.get_config_dict, name_or_path, **options)[0].get("model_type")
+        found = model_type_of(name_or_path, **options)
         if found != config_class.model_type:
             raise CheckpointError(
                 f"checkpoint {str(name_or_path)!r} is of model_type {found!r}, not {config_class.model_type!r}: open "
                 f"it with AutoModel, or {cls.made_from.format(cls.__name__)}"
             )
+
+
+def _stated_shapes(folder: str | os.PathLike) -> dict[str, list[int]]:
+    with safe_open(Path(folder) / WEIGHTS, "pt") as weights:
+        return {name: weights.get_slice(name).get_shape() for name in weights.keys()}

@@ -1,6 +1,7 @@
 """Tasks: the things that a model predicts, each described by data, so that a model can have any number of them."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +15,9 @@ LOSSES_BY_KIND = {
     "classes": ("cross_entropy",),
 }
 LONGEST_NAME = 100
+# Far more than any corpus has; what is above takes minutes to make a model of.
+MOST_LABELS = 10_000
+MOST_TASKS = 1_000
 # The fields of a task that describe its output. The others belong to training.
 OUTPUT_FIELDS = ("name", "kind", "labels", "range", "unit")
 
@@ -52,11 +56,13 @@ class Task:
                 f"task name {shown!r} must be text of one line, of 1 to {LONGEST_NAME} characters, without blanks at "
                 "its ends: rename the task"
             )
-        if self.kind not in LOSSES_BY_KIND:
+        if not isinstance(self.kind, str) or self.kind not in LOSSES_BY_KIND:
             raise ConfigError(
                 f"task {self.name!r}: kind {self.kind!r} is not one of {', '.join(LOSSES_BY_KIND)}: pick one"
             )
         losses = LOSSES_BY_KIND[self.kind]
+        if self.unit is not None and not isinstance(self.unit, str):
+            raise ConfigError(f"task {self.name!r}: unit is {self.unit!r}, expected text, such as years: correct it")
         if self.loss is None:
             object.__setattr__(self, "loss", losses[0])
         elif self.loss not in losses:
@@ -75,7 +81,7 @@ class Task:
             raise ConfigError(f"task {self.name!r}: a scalar has a range, not labels: remove `labels`")
         try:
             low, high = (float(value) for value in self.range)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ConfigError(
                 f"task {self.name!r}: range is {self.range!r}, a scalar needs [lowest, highest], such as [20, 39]"
             ) from None
@@ -91,12 +97,14 @@ class Task:
         if not isinstance(self.labels, (str, list, tuple)):
             raise ConfigError(f"task {self.name!r}: labels are {self.labels!r}, a list of names is needed")
         labels = (self.labels,) if isinstance(self.labels, str) else tuple(self.labels)
+        if len(labels) > MOST_LABELS:
+            raise ConfigError(f"task {self.name!r} has {len(labels):,} labels: give at most {MOST_LABELS:,}")
         smallest = 2 if self.kind == "classes" else 1
         if len(labels) < smallest or not all(isinstance(label, str) and label for label in labels):
             raise ConfigError(
                 f"task {self.name!r}: labels are {list(labels)}, kind {self.kind!r} needs at least {smallest} names"
             )
-        repeated = sorted({label for label in labels if labels.count(label) > 1})
+        repeated = sorted(label for label, count in Counter(labels).items() if count > 1)
         if repeated:
             raise ConfigError(f"task {self.name!r}: label {repeated[0]!r} is listed twice: remove one")
         object.__setattr__(self, "labels", labels)
@@ -108,7 +116,7 @@ class Task:
         try:
             weights = tuple(float(weight) for weight in weights)
             fits = len(weights) == len(self.labels) and all(0 < weight < math.inf for weight in weights)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             fits = False
         if not fits:
             raise ConfigError(
@@ -173,9 +181,11 @@ def parse_tasks(tasks: Sequence[Task | dict[str, Any]] | None) -> list[Task]:
         raise ConfigError(
             "no tasks given: a model needs at least one, such as {name: age, kind: scalar, range: [20, 39]}"
         )
+    if len(tasks) > MOST_TASKS:
+        raise ConfigError(f"{len(tasks):,} tasks are given: give at most {MOST_TASKS:,}")
     parsed = [task if isinstance(task, Task) else _parse_task(task) for task in tasks]
     names = [task.name for task in parsed]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise ConfigError(f"task {repeated[0]!r} is given twice: names must differ, because labels are found by name")
     return parsed

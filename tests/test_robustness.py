@@ -3,7 +3,10 @@
 import json
 import multiprocessing
 import os
+import random
 import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import mutants  # noqa: E402
 import mutated_audio  # noqa: E402
+import mutated_model_folders  # noqa: E402
+import mutated_settings  # noqa: E402
 import robustness  # noqa: E402
 
 
@@ -94,3 +100,65 @@ def test_the_program_keeps_the_results_of_other_parts(tmp_path, monkeypatch, cap
     page = (tmp_path / "page.md").read_text()
     assert page.startswith("before\n") and page.endswith("\nafter\n")
     assert "| audio | 3 | 3 | 0 |" in page and "| tables | 3 | 2 | 1 |" in page
+
+
+@pytest.mark.parametrize(("part", "count"), [(mutated_settings, 12), (mutated_model_folders, 25)])
+def test_no_mutated_settings_or_model_folder_ends_in_a_foreign_error(part, count):
+    # In a process of its own, because programs are changed so that they stop before their first step.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        outcomes, faults = executor.submit(part.run_chunk, count, 1, 0).result()
+    total = sum(outcomes.values(), Counter())
+    assert not faults and sum(total.values()) == count and total["our error"] and total["right"]
+
+
+def test_settings_and_folders_depend_on_the_seed_and_their_number_alone():
+    base = mutated_settings.Base("burst2vec.train", {"tasks": [{"name": "age"}], "seed": 3, "output_dir": "x"}, [])
+    first, again = (
+        [mutated_settings.mutate(base, random.Random(f"{seed} {number}")) for number in range(30)] for seed in (0, 0)
+    )
+    assert first == again and len({content for content, _ in first}) > 20
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (None, ("right", "")),
+        (mutants.Started(), ("right", "")),
+        (mutants.ParavoxError("x"), ("our error", "x")),
+        (KeyError("x"), ("foreign error", "KeyError: 'x'")),
+        (SystemExit(2), ("foreign error", "SystemExit: 2")),
+    ],
+)
+def test_outcomes_of_settings_and_folders(error, expected):
+    def attempt():
+        if error is not None:
+            raise error
+
+    assert mutants.outcome_of(attempt) == expected
+
+
+def test_what_takes_too_long_or_too_much_is_noticed(monkeypatch):
+    monkeypatch.setattr(mutants, "MOST_SECONDS", 0.01)
+    assert mutants.outcome_of(lambda: sum(range(2_000_000)))[0] == "over 2 s"
+    monkeypatch.setattr(mutants, "MOST_SECONDS", 60)
+    peaks = iter((0, 65 * 2**20))
+    monkeypatch.setattr(mutants, "_peak_bytes", lambda: next(peaks))
+    assert mutants.outcome_of(lambda: None)[0] == "over 64 MB"
+
+
+def _die(count, seed, first):
+    if first == 2:
+        os._exit(1)
+    return {"x": Counter(right=count)}, []
+
+
+def test_a_process_that_dies_is_a_crash_and_the_rest_goes_on(monkeypatch):
+    context = multiprocessing.get_context("fork")
+    monkeypatch.setattr(mutants.multiprocessing, "get_context", lambda method: context)
+    found = mutants.run_in_processes(_die, 6, 0, chunk=2)
+    assert found["counts"]["right"] == 4 and found["counts"]["crash"] == 1 and found["faults"] == ["crash among 2 to 3"]
+
+
+def test_a_part_may_give_more_than_its_counts(capsys):
+    found = robustness.run_part(lambda count, seed: {"counts": {"right": count}, "faults": ["3 x: y"]}, 5, 0)
+    assert found["outcomes"] == {"right": 5} and capsys.readouterr().out == "3 x: y\n"

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch._inductor.config
 
+from paravox.modeling.errors import ConfigError, reason_of
 from paravox.modeling.model_with_encoder import ModelWithEncoder
 
 # The layers of an encoder share their code, and so do the graphs that the compiler keeps for it. By default it would
@@ -33,4 +34,7 @@ def compile_layers(model: ModelWithEncoder, backend: Any = "inductor", mode: str
     if hasattr(inductor, "coalesce_tiling_analysis"):
         inductor.coalesce_tiling_analysis = False
     for layer in model.encoder.layers_to_compile:
-        layer.compile(backend=backend, mode=mode, dynamic=mode != "reduce-overhead")
+        try:
+            layer.compile(backend=backend, mode=mode, dynamic=mode != "reduce-overhead")
+        except Exception as error:  # of many classes, where there is no such backend or mode
+            raise ConfigError(f"torch_compile: {reason_of(error)}: choose another backend or mode") from error

@@ -1,14 +1,16 @@
 """The arguments of the multi-task trainer: those of the Trainer, and its own."""
 
-import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
 from transformers import TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.errors import ConfigError, ParavoxError, reason_of
 
+from .argument_ranges import check_ranges
 from .sampler import TASK_BATCHING
 from .sorted_arguments import refuse_arguments_without_effect
 
@@ -78,21 +80,27 @@ class MultiTaskTrainingArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         refuse_arguments_without_effect(self)
-        super().__post_init__()
+        check_ranges(self)
+        try:
+            super().__post_init__()
+        except ParavoxError:
+            raise
+        # The Trainer raises errors of many classes about arguments that contradict each other.
+        except Exception as error:
+            raise ConfigError(f"the training arguments do not fit ({reason_of(error)}): correct them") from error
         # With a copy that blocks, the process would wait in each step for all that the device still has to do.
         accelerator_config: Any = self.accelerator_config
         accelerator_config.non_blocking = self.dataloader_pin_memory
-        if isinstance(self.task_batch_sizes, str):
-            self.task_batch_sizes = json.loads(self.task_batch_sizes)
+        self.task_batch_sizes = _mapping("task_batch_sizes", self.task_batch_sizes)
         sizes: Any = self.task_batch_sizes or {}
         for task, size in sizes.items():
-            if not isinstance(size, int) or size < 1:
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise ConfigError(f"task_batch_sizes: {task!r} has {size!r}, expected a whole number of at least 1")
         for name in ("max_batch_seconds", "encoder_learning_rate", "early_stopping_patience"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} is {value!r}: give a number above 0, or leave it out")
-        if not self.early_stopping_threshold >= 0:
+        if not 0 <= self.early_stopping_threshold < math.inf:
             raise ConfigError(
                 f"early_stopping_threshold is {self.early_stopping_threshold!r}: give a number of at least 0"
             )
@@ -117,3 +125,15 @@ class MultiTaskTrainingArguments(TrainingArguments):
         if self.pad_to_buckets is None:
             return self.length_buckets and self.device.type == "cuda"
         return self.pad_to_buckets
+
+
+def _mapping(name: str, given: Any) -> dict[str, Any] | None:
+    """A mapping that may be given as text, as on a command line: in JSON, or as in a YAML file."""
+    try:
+        value = yaml.safe_load(given) if isinstance(given, str) else given
+    # As in a settings file, odd text makes PyYAML raise errors of many classes.
+    except Exception:
+        value = given
+    if value is not None and not isinstance(value, dict):
+        raise ConfigError(f"{name} is {given!r}, expected a mapping, such as {{age: 16}}: correct it")
+    return value

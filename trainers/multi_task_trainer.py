@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput, IntervalStrategy
 
-from paravox.modeling.errors import ConfigError
+from paravox.modeling.errors import ConfigError, ParavoxError, reason_of
 from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task, parse_tasks
 
@@ -85,14 +86,9 @@ class MultiTaskTrainer(PublishingTrainer):
         self._counts: dict[str, int] = defaultdict(int)
         self._finite_losses = FiniteLosses()
         self._sampler: OneTaskBatchSampler | None = None
-        super().__init__(
-            model=model,
-            args=args,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=feature_extractor,
-            **kwargs,
-        )
+        given = {"train_dataset": train_dataset, "eval_dataset": eval_dataset, "processing_class": feature_extractor}
+        with _one_sentence("the Trainer does not take these arguments"):
+            super().__init__(model=model, args=args, **given, **kwargs)
         if args.torch_compile:
             # The layers are compiled already. Accelerate would compile the whole model, and for each task anew.
             self.accelerator.state.dynamo_plugin.backend = DynamoBackend.NO
@@ -197,7 +193,8 @@ class MultiTaskTrainer(PublishingTrainer):
         return self.accelerator.prepare(loader)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        optimizer = super().create_optimizer(model)
+        with _one_sentence("no optimizer can be made of these arguments"):
+            optimizer = super().create_optimizer(model)
         if self.args.encoder_learning_rate is not None:
             encoder = {id(parameter) for parameter in self.model.encoder.parameters()}
             for group in list(optimizer.param_groups):
@@ -207,6 +204,10 @@ class MultiTaskTrainer(PublishingTrainer):
                     settings = {key: value for key, value in group.items() if key not in ("params", "lr")}
                     optimizer.add_param_group({"params": ours, "lr": self.args.encoder_learning_rate, **settings})
         return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        with _one_sentence("no schedule of the learning rate can be made of these arguments"):
+            return super().create_scheduler(num_training_steps, optimizer)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -340,6 +341,17 @@ def _config_of(model: Any, model_init: Callable[..., Any] | None) -> Any:
         # With one argument, it takes the trial of a search, and None where there is no search.
         model = model_init(*[None] * len(signature(model_init).parameters))
     return model.config
+
+
+@contextmanager
+def _one_sentence(what: str) -> Iterator[None]:
+    """Turns what the Trainer says of arguments, in errors of many classes, into a [`ConfigError`]."""
+    try:
+        yield
+    except ParavoxError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{what} ({reason_of(error)}): correct them") from error
 
 
 def check_dataset(name: str, dataset: Any) -> None:

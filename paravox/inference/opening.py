@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig
 
 from paravox.modeling.encoder_loading import load_encoder_config, load_encoder_weights
 from paravox.modeling.encoders import ENCODER_CLASSES, SpeechEncoder, build_encoder
@@ -15,7 +14,7 @@ from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
 from paravox.modeling.modeling_compare import ComParEForMultiTask
 from paravox.modeling.modeling_ensemble import Burst2VecEnsemble
 from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning, Wav2Vec2ForPreFinetuning
-from paravox.modeling.opening import open_checkpoint
+from paravox.modeling.opening import model_type_of, open_checkpoint
 from paravox.modeling.tasks import Task, parse_tasks, predict_the_same
 
 # The model that programs use where none is named: none yet.
@@ -59,9 +58,9 @@ def open_model(
         CheckpointError: if that folder or name has no model, or one of another class.
     """
     options = {} if revision is None else {"revision": revision}
-    config = open_checkpoint(PreTrainedConfig.get_config_dict, name_or_path, **options)[0]
+    found: Any = model_type_of(name_or_path, **options)
     burst2vec = Burst2VecForMultiTask.config_class.model_type
-    model_class, extractor_class = _CLASSES.get(config.get("model_type"), _CLASSES[burst2vec])
+    model_class, extractor_class = _CLASSES.get(found, _CLASSES[burst2vec])
     model = model_class.from_pretrained(name_or_path, dtype=dtype, **options)
     return model.to(device), open_checkpoint(extractor_class.from_pretrained, name_or_path, **options)
 

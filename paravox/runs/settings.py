@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import yaml
 from transformers import HfArgumentParser
 
-from paravox.modeling.errors import ConfigError, did_you_mean
+from paravox.modeling.errors import ConfigError, ParavoxError, did_you_mean, reason_of
 from paravox.runs.packaged_settings import find_settings
 from paravox.runs.settings_help import print_help
 
@@ -79,7 +79,15 @@ def parse_settings(
     for key in values:
         actions[key].required = False
     parser.set_defaults(**values)
-    *settings, rest = parser.parse_args_into_dataclasses(argv, look_for_args_file=False, return_remaining_strings=True)
+    try:
+        *settings, rest = parser.parse_args_into_dataclasses(
+            argv, look_for_args_file=False, return_remaining_strings=True
+        )
+    except ParavoxError:
+        raise
+    # Values that fit alone may not fit together, or be too odd to be converted.
+    except Exception as error:
+        raise ConfigError(f"the settings cannot be used ({reason_of(error)}): correct them") from error
     if rest:
         option = rest[0].split("=")[0].lstrip("-")
         raise ConfigError(f"unknown option {rest[0]!r}: {_advice(option.replace('-', '_'), actions, prefix='--')}")
@@ -102,8 +110,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     path = find_settings(path)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"settings file {path} is not YAML ({' '.join(str(error).split())}): correct it") from None
+    except OSError as error:
+        raise ConfigError(f"settings file {path} cannot be read ({error.strerror}): check its permissions") from None
+    # Odd tags, dates and nesting make PyYAML raise errors of many classes.
+    except Exception as error:
+        raise ConfigError(f"settings file {path} is not YAML ({reason_of(error)}): correct it") from None
     if not isinstance(values, dict):
         raise ConfigError(
             f"settings file {path} holds a {type(values).__name__}, expected keys with values: correct it"

@@ -10,6 +10,7 @@ from paravox.modeling.modeling_prefinetuning import (
     PreFinetuningModel,
     Wav2Vec2ForPreFinetuning,
 )
+from paravox.modeling.opening import model_type_of
 from paravox.modeling.tasks import Task
 
 TRIAL_TASK = Task("emotion", kind="classes", labels=("other", "target"))
@@ -42,7 +43,7 @@ def open_checkpoint_model(name: str, checkpoints_dir: str | None, encoder: str) 
         raise CheckpointError(
             f"checkpoint {name!r}: no model in {folder}: run prefinetune.py for it first, or correct checkpoints_dir"
         )
-    model_type = EncoderForPreFinetuning.config_class.get_config_dict(folder)[0].get("model_type")
+    model_type = model_type_of(folder)
     if model_type not in _MODEL_CLASSES:
         raise CheckpointError(
             f"checkpoint {name!r}: {folder} holds a model of type {model_type!r}, expected one of "

@@ -102,9 +102,16 @@ class StudySettings:
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise ConfigError(f"{name} is {values!r}: give at least one value, and each only once")
-        for name in ("repetitions", "max_epochs", "patience", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give a whole number of at least 1")
+        for name, most in (("repetitions", 1_000), ("max_epochs", 10**6), ("patience", 10**6), ("batch_size", 10**6)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} is {getattr(self, name)}: give a whole number from 1 to {most:,}")
+        wrong = [
+            language
+            for language, speakers in (self.languages or {}).items()
+            if not isinstance(speakers, (list, tuple)) or not all(isinstance(one, str) for one in speakers)
+        ]
+        if wrong:
+            raise ConfigError(f"languages: {wrong[0]!r} has {self.languages[wrong[0]]!r}, expected a list of speakers")
         if min(self.shots) < 1:
             raise ConfigError(f"shots is {self.shots}: each k is at least 1")
         if self.mode not in MODES or self.selection not in SELECTIONS:

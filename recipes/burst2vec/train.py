@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, set_seed
+from transformers import set_seed
 from transformers.trainer_utils import HubStrategy, IntervalStrategy, SaveStrategy, SchedulerType
 
 from paravox.corpora.audio_cache import AudioCache
 from paravox.corpora.class_weights import with_balanced_weights, without_balanced_weights
 from paravox.modeling.configuration_burst2vec import Burst2VecConfig
+from paravox.modeling.encoders import parse_encoder_config
 from paravox.modeling.errors import CheckpointError, ConfigError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.modeling_burst2vec import Burst2VecForMultiTask
@@ -186,7 +187,7 @@ def build_extractor(settings: ModelSettings) -> Burst2VecFeatureExtractor:
     level: dict[str, Any] = {"target_rms_db": settings.target_rms_db}
     if settings.encoder is not None:
         return Burst2VecFeatureExtractor.from_encoder(settings.encoder, **level)
-    return Burst2VecFeatureExtractor.for_config(AutoConfig.for_model(**settings.encoder_config), **level)
+    return Burst2VecFeatureExtractor.for_config(parse_encoder_config(settings.encoder_config), **level)
 
 
 def build_model(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMultiTask:
@@ -203,7 +204,7 @@ def build_model(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMulti
         return Burst2VecForMultiTask.from_encoder(
             settings.encoder, encoder_settings=settings.encoder_settings, **fields
         )
-    return Burst2VecForMultiTask(Burst2VecConfig(encoder=AutoConfig.for_model(**settings.encoder_config), **fields))
+    return Burst2VecForMultiTask(Burst2VecConfig(encoder=settings.encoder_config, **fields))
 
 
 def open_saved(settings: ModelSettings, tasks: list[Task]) -> Burst2VecForMultiTask:
