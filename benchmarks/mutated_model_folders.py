@@ -186,7 +186,7 @@ def change_weights(folder: Path, draw: random.Random) -> None:
     if way == 4:
         del weights[name]
     elif way == 5:
-        weights[name] = torch.zeros(*draw.choice(((), (1,), (0,), (3, 5, 7), (1_000, 100))))
+        weights[name] = torch.zeros(draw.choice(((), (1,), (0,), (3, 5, 7), (1_000, 100))))
     elif way == 6:
         weights = {
             key: value.to(draw.choice((torch.float16, torch.int64, torch.bool))) for key, value in weights.items()

@@ -15,6 +15,7 @@ MOST_LAYERS = 256
 MOST_WEIGHTS = 20 * 10**9
 LARGEST_NUMBER = 10**9  # of any other number, such as an index or the samples of a clip
 LARGEST_VOCABULARY = 10**7
+MOST_LABELS = 10_000  # and any other items of a field
 MOST_ITEMS = 1_000  # of a list, such as the convolutions
 # Fields that say nothing of the model itself; Transformers looks at some of them.
 _FREE = frozenset(
@@ -62,6 +63,13 @@ def _check_value(name: str, value: Any, expected: Any, counts_layers: bool) -> N
         return
     if not fits:
         raise ConfigError(f"{name} is {str(value)[:80]!r}, expected {wanted}: correct it")
+
+
+def check_lengths(what: str, fields: dict[str, Any]) -> None:
+    """Raises [`ConfigError`] where a field holds very many items, which a library would repeat in its error."""
+    for name, value in fields.items():
+        if isinstance(value, (list, tuple, dict, str)) and len(value) > MOST_LABELS:
+            raise ConfigError(f"{str(name)[:80]} of {what} holds {len(value):,} items: correct it")
 
 
 def check_number(name: str, value: Any, lowest: float, highest: float) -> None:

@@ -11,6 +11,7 @@ from .tasks import parse_tasks, predict_the_same
 
 if TYPE_CHECKING:
     # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .bounds import check_fields  # noqa: F401
     from .calibration import calibrate  # noqa: F401
     from .configuration_with_encoder import ModelWithEncoderConfig  # noqa: F401
     from .encoders import SpeechEncoder  # noqa: F401

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
+from .bounds import check_lengths
 from .configuration_saved_model import SavedModelConfig
 from .encoders import SpeechEncoder, parse_encoder_config
 from .errors import CheckpointError, ParavoxError, reason_of
@@ -28,6 +29,8 @@ def load_encoder_config(name_or_path: str, **hub_options: Any) -> PreTrainedConf
         ConfigError: if the encoder is not supported.
     """
     try:
+        fields = PreTrainedConfig.get_config_dict(name_or_path, **hub_options)[0]
+        check_lengths("the encoder", fields)
         config = AutoConfig.from_pretrained(name_or_path, **hub_options)
     except (ParavoxError, ImportError):
         raise

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor, Whispe
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from .bounds import check_encoder_config
+from .bounds import check_encoder_config, check_lengths
 from .errors import ConfigError, ParavoxError, reason_of
 from .opening import open_checkpoint
 from .transformers_versions import PreTrainedConfig, attention_mask_of, run_layer
@@ -432,6 +432,7 @@ def parse_encoder_config(encoder: PreTrainedConfig | dict[str, Any] | None) -> P
     model_type = encoder.get("model_type") if isinstance(encoder, dict) else getattr(encoder, "model_type", encoder)
     encoder_class(model_type)
     if isinstance(encoder, dict):
+        check_lengths(f"a {model_type} encoder", encoder)
         try:
             encoder = AutoConfig.for_model(**encoder)
         except ParavoxError:

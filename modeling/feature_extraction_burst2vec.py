@@ -16,11 +16,13 @@ from .transformers_versions import PreTrainedConfig
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
     from .audio_containers import check_length  # noqa: F401
     from .audio_content import open_content  # noqa: F401
     from .audio_decoding import read_parts  # noqa: F401
     from .audio_mpeg import count_frames  # noqa: F401
+
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .configuration_saved_model import SavedModelConfig  # noqa: F401
     from .opening import open_checkpoint  # noqa: F401
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .audio_content import open_content  # noqa: F401
     from .audio_decoding import read_parts  # noqa: F401
     from .audio_mpeg import count_frames  # noqa: F401
+    from .transformers_versions import run_layer  # noqa: F401
 
 
 class ComParEFeatureExtractor(FeatureExtractionMixin):

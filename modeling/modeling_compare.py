@@ -24,12 +24,14 @@ from .transformers_versions import KEEPS_BUFFERS_IN_FLOAT32
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
     from .audio import load_audio  # noqa: F401
     from .audio_containers import check_length  # noqa: F401
     from .audio_content import open_content  # noqa: F401
     from .audio_decoding import read_parts  # noqa: F401
     from .audio_mpeg import count_frames  # noqa: F401
+
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .bounds import check_fields  # noqa: F401
     from .configuration_saved_model import SavedModelConfig  # noqa: F401
     from .downloads import downloaded  # noqa: F401
     from .familiarity import Familiarity  # noqa: F401

@@ -20,12 +20,14 @@ from .tasks import parse_tasks
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
     from .audio import load_audio  # noqa: F401
     from .audio_containers import check_length  # noqa: F401
     from .audio_content import open_content  # noqa: F401
     from .audio_decoding import read_parts  # noqa: F401
     from .audio_mpeg import count_frames  # noqa: F401
+
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .bounds import check_fields  # noqa: F401
     from .calibration import calibrate  # noqa: F401
     from .configuration_saved_model import SavedModelConfig  # noqa: F401
     from .configuration_with_encoder import ModelWithEncoderConfig  # noqa: F401
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from .pooling import masked_mean  # noqa: F401
     from .task_modules import TaskModules  # noqa: F401
     from .task_weights import TaskWeights  # noqa: F401
+    from .transformers_versions import run_layer  # noqa: F401
 
 Member = Burst2VecForMultiTask | ComParEForMultiTask
 MEMBER_CLASSES: dict[str, type[Member]] = {

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .audio_content import open_content  # noqa: F401
     from .audio_decoding import read_parts  # noqa: F401
     from .audio_mpeg import count_frames  # noqa: F401
+    from .bounds import check_fields  # noqa: F401
     from .configuration_saved_model import SavedModelConfig  # noqa: F401
     from .configuration_with_encoder import ModelWithEncoderConfig  # noqa: F401
     from .downloads import downloaded  # noqa: F401

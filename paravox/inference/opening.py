@@ -79,7 +79,7 @@ def open_encoder(
         CheckpointError: if there is no such model, or it has no encoder of its own.
     """
     options = {} if revision is None else {"revision": revision}
-    model_type = open_checkpoint(PreTrainedConfig.get_config_dict, name_or_path, **options)[0].get("model_type")
+    model_type: Any = model_type_of(name_or_path, **options)
     if model_type in ENCODER_CLASSES:
         encoder = build_encoder(load_encoder_config(name_or_path, **options))
         load_encoder_weights(encoder, name_or_path, **options)
