@@ -133,7 +133,9 @@ class ResultsFile:
         try:
             # A speaker may be called NA.
             names = dict.fromkeys(("checkpoint", "speaker", "emotion", "predictions", "message"), str)
-            how = {"dtype": names, "keep_default_na": False, "na_values": [""], "float_precision": "round_trip"}
+            how = {"dtype": names, "keep_default_na": False, "na_values": [""]}
+            if int(pd.__version__.partition(".")[0]) < 3:
+                how["float_precision"] = "round_trip"  # what later versions do, where asking for it is deprecated
             table = pd.read_csv(path, **how)
         # A damaged file makes pandas and gzip raise errors of many classes.
         except Exception as error:
