@@ -429,7 +429,9 @@ def parse_encoder_config(encoder: PreTrainedConfig | dict[str, Any] | None) -> P
     """
     if encoder is None:
         raise ConfigError("the config needs an encoder: pass the config of one, such as HubertConfig()")
-    model_type = encoder.get("model_type") if isinstance(encoder, dict) else getattr(encoder, "model_type", encoder)
+    model_type: Any = (
+        encoder.get("model_type") if isinstance(encoder, dict) else getattr(encoder, "model_type", encoder)
+    )
     encoder_class(model_type)
     if isinstance(encoder, dict):
         check_lengths(f"a {model_type} encoder", encoder)

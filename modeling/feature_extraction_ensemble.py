@@ -189,12 +189,12 @@ def _open(name: str, hub_options: dict[str, Any]) -> MemberExtractor:
 def _parse(field: str, given: Any) -> Any:
     extractor_class: Any = ComParEFeatureExtractor if field == "functionals" else Burst2VecFeatureExtractor
     try:
-        extractor = extractor_class(**given) if isinstance(given, dict) else given
+        extractor: Any = extractor_class(**given) if isinstance(given, dict) else given
     except TypeError as error:
         raise ConfigError(
             f"{field} cannot be used ({reason_of(error)}): give the arguments of a feature extractor"
         ) from None
-    if extractor is not None and not isinstance(extractor, FeatureExtractionMixin):
+    if extractor is not None and not hasattr(extractor, "model_input_names"):
         raise ConfigError(f"{field} is {extractor!r}: give a feature extractor or its arguments")
     if extractor is not None and extractor.model_input_names[0] != _INPUT_NAMES[field]:
         raise ConfigError(

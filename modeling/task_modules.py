@@ -1,6 +1,6 @@
 """One module per task, whatever the tasks are called."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, unquote
 
 from torch import nn
@@ -32,7 +32,7 @@ class TaskModules(nn.ModuleDict):
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and super().__contains__(module_name(key))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 
     def keys(self) -> list[str]:
