@@ -136,9 +136,7 @@ def test_the_fingerprint_of_a_model():
 def test_a_damaged_file_about_the_predictions_is_one_sentence(tmp_path, content):
     file = fill(new(tmp_path, ".jsonl"))
     (tmp_path / "predictions.jsonl.run.json").write_bytes(content)
-    with pytest.raises(
-        ConfigError, match="run.json.* is damaged .*replace it with --overwrite"
-    ):
+    with pytest.raises(ConfigError, match="run.json.* is damaged .*replace it with --overwrite"):
         new(tmp_path, ".jsonl").open()
     anew = fill(new(tmp_path, ".jsonl"), overwrite=True)
     assert anew.path.read_text() == file.path.read_text() and new(tmp_path, ".jsonl").is_begun()
