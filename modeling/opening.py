@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .errors import CheckpointError, ParavoxError, reason_of
@@ -23,10 +24,12 @@ def open_checkpoint(
     # Of a damaged or hostile folder, the libraries below raise errors of many classes.
     except Exception as error:
         reason = reason_of(error)
-        raise CheckpointError(
-            f"checkpoint {str(name_or_path)!r} cannot be opened ({reason}): give a folder written by save_pretrained, "
-            "or a name on the Hub that can be reached from here"
-        ) from error
+        inner = Path(name_or_path) / "model"
+        if (inner / "config.json").is_file():
+            advice = f"it is the folder of a run, whose model is in {str(inner)!r}: give that folder"
+        else:
+            advice = "give a folder written by save_pretrained, or a name on the Hub that can be reached from here"
+        raise CheckpointError(f"checkpoint {str(name_or_path)!r} cannot be opened ({reason}): {advice}") from error
 
 
 def model_type_of(name_or_path: str | os.PathLike, **hub_options: Any) -> str | None:

@@ -47,7 +47,8 @@ class StrictlyLoadedModel(PreTrainedModel):
             if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
                 kwargs["dtype"] = torch.float32
             cls._check_model_type(pretrained_model_name_or_path, kwargs)
-        cls._check_weights(pretrained_model_name_or_path, kwargs.get("config"))
+        place = Path(pretrained_model_name_or_path, kwargs.get("subfolder") or "")
+        cls._check_weights(place, kwargs.get("config"))
         # With `ignore_mismatched_sizes`, weights of another shape are reported below, by name, instead of raised.
         kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
         model, info = open_checkpoint(super().from_pretrained, pretrained_model_name_or_path, *model_args, **kwargs)
@@ -58,7 +59,7 @@ class StrictlyLoadedModel(PreTrainedModel):
         return loaded
 
     @classmethod
-    def _check_weights(cls, name_or_path: str | os.PathLike, config: Any) -> None:
+    def _check_weights(cls, folder: Path, config: Any) -> None:
         """Compares the shapes that a folder's file of weights states with those of the model, without memory for them.
 
         A damaged config may ask for any amount of it.
@@ -66,19 +67,18 @@ class StrictlyLoadedModel(PreTrainedModel):
         Raises:
             CheckpointError: if weights are missing or have another shape.
         """
-        if not (
-            Path(name_or_path) / WEIGHTS
-        ).is_file():  # a name on the Hub, or weights in several files: Transformers compares them
+        # Those of a name on the Hub, or in several files, are compared by Transformers.
+        if not (folder / WEIGHTS).is_file():
             return
-        found = open_checkpoint(_stated_shapes, name_or_path)
+        found = open_checkpoint(_stated_shapes, folder)
         if config is None:
-            config = open_checkpoint(cls.config_class.from_pretrained, name_or_path)
+            config = open_checkpoint(cls.config_class.from_pretrained, folder)
         with torch.device("meta"):
-            model = open_checkpoint(lambda _: cls(copy.deepcopy(config)), name_or_path)
+            model = open_checkpoint(lambda _: cls(copy.deepcopy(config)), folder)
         absent = {name: value for name, value in model.state_dict().items() if found.get(name) != list(value.shape)}
         # What lacks less is told by Transformers, which knows older names of some weights.
         if sum(value.numel() for value in absent.values()) > sum(map(math.prod, found.values())) + SPARE_WEIGHTS:
-            raise cls._lacks(name_or_path, sorted(absent))
+            raise cls._lacks(folder, sorted(absent))
 
     @classmethod
     def _lacks(cls, name_or_path: str | os.PathLike, absent: list[str]) -> CheckpointError:
@@ -89,7 +89,7 @@ class StrictlyLoadedModel(PreTrainedModel):
 
     @classmethod
     def _check_model_type(cls, name_or_path: str | os.PathLike, hub_options: dict[str, Any]) -> None:
-        names = ("revision", "token", "cache_dir", "local_files_only")
+        names = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
         options = {name: hub_options[name] for name in names if name in hub_options}
         config_class = cls.config_class
         found = model_type_of(name_or_path, **options)
@@ -100,6 +100,6 @@ class StrictlyLoadedModel(PreTrainedModel):
             )
 
 
-def _stated_shapes(folder: str | os.PathLike) -> dict[str, list[int]]:
-    with safe_open(Path(folder) / WEIGHTS, "pt") as weights:
+def _stated_shapes(folder: Path) -> dict[str, list[int]]:
+    with safe_open(folder / WEIGHTS, "pt") as weights:
         return {name: weights.get_slice(name).get_shape() for name in weights.keys()}

@@ -179,7 +179,8 @@ def describe_split(model: ModelWithEncoder, outputs: ModelOutputs, labels: dict[
 def save(model: ModelWithEncoder, extractor: Any, arguments: argparse.Namespace, report: dict[str, Any]) -> None:
     """Leaves the calibrated model with its card, and the report."""
     folder = arguments.output_dir
-    model.to("cpu", SAVED_TYPES[arguments.save_dtype]).save_pretrained(folder)
+    saved: Any = model.cpu()
+    saved.to(SAVED_TYPES[arguments.save_dtype]).save_pretrained(folder)
     extractor.save_pretrained(folder)
     copy_card(Path(arguments.model), folder, SECTION, as_markdown(report))
     if arguments.output is not None:

@@ -76,3 +76,22 @@ def test_what_cannot_be_read_is_named(folder, tmp_path):
     (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(CheckpointError, match="line' cannot be opened"):
         Line.from_pretrained(folder)
+
+
+def test_a_model_in_a_folder_of_a_repository_is_opened_by_subfolder(tmp_path):
+    model = Line(LineConfig())
+    model.save_pretrained(tmp_path / "models" / "first")
+    opened = Line.from_pretrained(tmp_path, subfolder="models/first")
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, opened.state_dict()[name])
+    # The checks look there, too.
+    config = tmp_path / "models" / "first" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "curve"}))
+    with pytest.raises(CheckpointError, match="is of model_type 'curve', not 'line'"):
+        Line.from_pretrained(tmp_path, subfolder="models/first")
+
+
+def test_the_folder_of_a_run_is_answered_with_the_folder_of_its_model(tmp_path):
+    Line(LineConfig()).save_pretrained(tmp_path / "run" / "model")
+    with pytest.raises(CheckpointError, match=r"it is the folder of a run, whose model is in '.*run/model': give that"):
+        Line.from_pretrained(tmp_path / "run")
