@@ -24,12 +24,16 @@ def open_checkpoint(
     # Of a damaged or hostile folder, the libraries below raise errors of many classes.
     except Exception as error:
         reason = reason_of(error)
-        inner = Path(name_or_path) / "model"
-        if (inner / "config.json").is_file():
-            advice = f"it is the folder of a run, whose model is in {str(inner)!r}: give that folder"
-        else:
-            advice = "give a folder written by save_pretrained, or a name on the Hub that can be reached from here"
-        raise CheckpointError(f"checkpoint {str(name_or_path)!r} cannot be opened ({reason}): {advice}") from error
+        raise CheckpointError(
+            f"checkpoint {str(name_or_path)!r} cannot be opened ({reason}): {_advice(name_or_path)}"
+        ) from error
+
+
+def _advice(name_or_path: str | os.PathLike) -> str:
+    inner = Path(name_or_path) / "model"
+    if (inner / "config.json").is_file():
+        return f"it is the folder of a run, whose model is in {str(inner)!r}: give that folder"
+    return "give a folder written by save_pretrained, or a name on the Hub that can be reached from here"
 
 
 def model_type_of(name_or_path: str | os.PathLike, **hub_options: Any) -> str | None:
@@ -45,6 +49,8 @@ def model_type_of(name_or_path: str | os.PathLike, **hub_options: Any) -> str | 
     config = open_checkpoint(PreTrainedConfig.get_config_dict, name_or_path, **hub_options)[0]
     if not isinstance(config, dict):
         raise CheckpointError(f"checkpoint {str(name_or_path)!r} has a config.json that holds no fields: it is damaged")
+    if not config:  # which a folder without config.json gives
+        raise CheckpointError(f"checkpoint {str(name_or_path)!r} has no config.json: {_advice(name_or_path)}")
     found = config.get("model_type")
     return found if isinstance(found, str) else None
 

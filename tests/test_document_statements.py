@@ -198,33 +198,63 @@ def test_intervals_in_the_text_are_those_of_their_file():
 
 def test_the_bias_study_is_that_of_its_file():
     results = json.loads((ROOT / "recipes/burst2vec/results/bias_study.json").read_text())
-    entries = {entry["variant"]: entry for entry in results["differences_to_no_adversarial"] if entry["bias"] == 0.9}
+    differences = results["differences_to_no_adversarial"]
+    entries = {entry["variant"]: entry for entry in differences if entry["bias"] == 0.9}
     measures = {"leak of country into age": "age_country_leak", "country UAR": "country_uar", **METRICS}
     (table,) = [table for table in tables_of("recipes/burst2vec/README.md") if "at bias 0.9" in table[0][0]]
     assert len(table) == 5
     for name, *cells in table[1:]:
-        for variant, cell in zip(("adversarial_encoder", "adversarial_extractor"), cells, strict=True):
+        for variant, cell in zip(("adversarial_encoder", "adversarial_extractor", "auxiliary"), cells, strict=True):
             mean, error = cell.split(" ± ")
             assert_rounded(mean, entries[variant][measures[name]]["mean"], f"{name}, {variant}")
             assert_rounded(error, entries[variant][measures[name]]["standard_error"], f"{name}, {variant}")
-    scores = [
-        (entry[metric]["mean"] * (1 if metric == "age_mae" else -1), entry[metric]["standard_error"])
-        for entry in results["differences_to_no_adversarial"]
-        for metric in ("emotion_ccc", "age_mae", "country_uar")
-    ]
-    assert all(worse > 0 for worse, _ in scores)
-    assert all(entry["age_country_leak"]["mean"] > 0 for entry in results["differences_to_no_adversarial"])
     text = words_of("recipes/burst2vec/README.md")
-    within = sum(worse <= 2 * error for worse, error in scores)
-    assert f"of all {len(scores)} differences in scores, {within} lie within two standard errors" in text
+    assert all(entry["age_country_leak"]["mean"] > 0 for entry in differences)
+
+    def scores(entries):
+        """How much worse each score is, and whether the interval of the difference includes 0."""
+        for entry in entries:
+            for metric in ("emotion_ccc", "age_mae", "country_uar"):
+                low, high = entry[metric]["interval"]
+                yield metric, entry[metric]["mean"] * (1 if metric == "age_mae" else -1), low <= 0 <= high
+
+    worse, to_auxiliary = list(scores(differences)), list(scores(results["differences_to_auxiliary"]))
+    assert all(loss > 0 for _, loss, _ in worse)
+    clear = sum(not includes_0 for *_, includes_0 in worse)
+    assert f"of all {len(worse)} differences in scores, the 95 % intervals of {clear} do not include 0" in text
+    clear = [(metric, loss) for metric, loss, includes_0 in to_auxiliary if not includes_0]
+    start = f"Of the {len(to_auxiliary)} differences between reversal and auxiliary"
+    assert f"{start}, {len(clear)} intervals do not include 0" in text
+    assert all(metric != "emotion_ccc" and loss > 0 for metric, loss in clear)
+    patterns = (
+        ("differences_to_no_adversarial", r"95 % interval of the difference (\S+) to (\S+)\) and higher"),
+        ("differences_to_auxiliary", r"in the auxiliary runs \((\S+) to (\S+)\)"),
+    )
+    for key, pattern in patterns:
+        (entry,) = [e for e in results[key] if (e["bias"], e["variant"]) == (0.9, "adversarial_extractor")]
+        for shown, value in zip(re.search(pattern, text).groups(), entry["age_country_leak"]["interval"], strict=True):
+            assert_rounded(shown, value, pattern)
+
+
+def test_leakage_and_discriminators_of_the_bias_study_are_those_of_their_file():
+    results = json.loads((ROOT / "recipes/burst2vec/results/bias_study.json").read_text())
+    text = words_of("recipes/burst2vec/README.md")
+    probes = re.search(
+        r"with a UAR of (\S+) \(scope `encoder`\) and (\S+) \(scope `extractor`\), where it is (\S+) without", text
+    ).groups()
+    for variant, shown in zip(("adversarial_encoder", "adversarial_extractor", "no_adversarial"), probes, strict=True):
+        value = results["leakage"]["means"][variant]["specific[age]"]["country"]["uar"]["mean"]
+        assert_rounded(shown, value, f"specific[age], {variant}")
     means = {(entry["corpus"], entry["variant"]): entry["mean"] for entry in results["discriminator_last_quarter"]}
-    chance, encoder, extractor = re.search(
-        r"stays at chance \(accuracy (\S+)\).* accuracy was (\S+) \(scope `encoder`\) and (\S+) \(scope `extractor`\)",
+    chance, encoder, extractor, auxiliary = re.search(
+        r"stays at chance \(accuracy (\S+)\).* was (\S+) \(scope `encoder`\) and (\S+) \(scope `extractor`\), "
+        r"and (\S+) in the auxiliary run",
         text,
     ).groups()
-    for scope, shown in (("encoder", encoder), ("extractor", extractor)):
-        assert_rounded(shown, means["bursts", f"adversarial_{scope}"], f"discriminator, {scope}")
-        assert_rounded(chance, means["synthetic", f"adversarial_{scope}"], f"discriminator, {scope}")
+    of_variants = {"adversarial_encoder": encoder, "adversarial_extractor": extractor, "auxiliary": auxiliary}
+    for variant, shown in of_variants.items():
+        assert_rounded(shown, means["bursts", variant], f"discriminator, {variant}")
+        assert abs(float(chance) - means["synthetic", variant]) < 0.0015, variant
 
 
 def test_ratios_of_speed_are_those_of_their_file():
