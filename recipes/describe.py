@@ -41,6 +41,7 @@ from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.runs.program import run
 from paravox.runs.settings import read_yaml
+from paravox.runs.training_corpus import check_clips
 from paravox.trainers.files import write_text
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
@@ -76,6 +77,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     options = settings.get("corpus_options") or {}
     corpus = load_corpus(settings["corpus"], settings["data_dir"], tasks, settings["audio"], to_train=False, **options)
     splits = {split: MultiTaskDataset(clips, tasks) for split, clips in corpus.items()}
+    check_clips(splits, longest_seconds=None)
     description = {split: describe_split(corpus[split], dataset) for split, dataset in splits.items()}
     speakers = {split: describe_speakers(corpus[split], dataset) for split, dataset in splits.items()}
     by_speaker = tasks_of_speakers(speakers, tasks)

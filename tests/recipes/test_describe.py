@@ -10,7 +10,7 @@ import yaml
 from little_corpora import write_clip, write_metadata_corpus
 from matplotlib.image import imread
 
-from paravox.modeling.errors import ConfigError, CorpusError
+from paravox.modeling.errors import AudioError, ConfigError, CorpusError
 from paravox.recipes import describe
 
 YAML = """
@@ -175,3 +175,11 @@ def test_a_test_split_alone_and_a_figure_that_fails(corpus, monkeypatch, caplog)
     assert list(describe.main(["tasks.yaml", "--data_dir", "corpus", "--output_dir", "out"])) == ["test"]
     assert "the figure of the lengths could not be drawn" in caplog.text
     assert Path("out/describe.json").is_file() and Path("out/age_by_country.png").is_file()
+
+
+def test_every_clip_that_cannot_be_read_is_counted_at_once(corpus):
+    clips = sorted(Path("corpus").rglob("*.wav"))
+    for clip in clips[:2]:
+        clip.write_bytes(b"none")
+    with pytest.raises(AudioError, match=rf"^2 clips cannot be used .*{clips[0].name}.*; .*{clips[1].name}"):
+        describe.main(["tasks.yaml", "--data_dir", "corpus"])
