@@ -34,9 +34,15 @@ def predict(place: str, clips: list[np.ndarray]) -> dict:
         output = model(**extractor([(clip, RATE) for clip in clips], return_tensors="pt"))
     analyse = pipeline("vocal-burst-analysis", model=place, trust_remote_code=True)
     return {
-        "predictions": {task: values.tolist() for task, values in output.predictions.items()},
+        "predictions": {task: values.tolist() for task, values in outputs_of(output).items()},
         "records": analyse([{"array": clip, "sampling_rate": RATE} for clip in clips]),
     }
+
+
+def outputs_of(output: dict) -> dict:
+    """What a pipeline shows of a model's output: calibrated where the model is, and how unusual the clips are."""
+    outputs = dict(output.get("calibrated", output.predictions))
+    return outputs if output.get("unusual") is None else outputs | {"unusual": output.unusual}
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from environments import ROOT, pinned, record_environments
+from open_saved_models import outputs_of
 from transformers import AutoConfig
 from transformers.utils.logging import disable_progress_bar
 
@@ -123,6 +124,7 @@ def save_models(folder: Path) -> dict[str, dict[str, dict[str, list]]]:
         encoder = AutoConfig.for_model(**ENCODERS[name])
         model = model_class(model_class.config_class(encoder=encoder, tasks=CORPUS))
         models[f"{name}, pre-finetuned"] = model, paravox.Burst2VecFeatureExtractor.for_config(encoder)
+    models |= changed_whispers()
     models[COMPARE] = paravox.ComParEForMultiTask(paravox.ComParEConfig(tasks=TASKS)), paravox.ComParEFeatureExtractor()
     for model, _ in models.values():
         spread(model)
@@ -131,6 +133,28 @@ def save_models(folder: Path) -> dict[str, dict[str, dict[str, list]]]:
     ensemble = paravox.Burst2VecEnsemble.from_members(members)
     extractor = paravox.Burst2VecEnsembleFeatureExtractor.from_members(members)
     return expected | {"ensemble": save(folder / slug("ensemble"), ensemble, extractor)}
+
+
+def changed_whispers() -> dict[str, tuple[Any, Any]]:
+    """Models as `paravox calibrate` and `paravox adapt` leave them."""
+    encoder = AutoConfig.for_model(**ENCODERS["Whisper"])
+    extractor = paravox.Burst2VecFeatureExtractor.for_config(encoder)
+    calibrated = paravox.Burst2VecConfig(
+        encoder=encoder,
+        tasks=TASKS,
+        projection_size=8,
+        feature_size=8,
+        calibration={"emotion": {"temperature": 0.3, "offset": 0.4}, "country": {"temperature": 2.0}},
+        familiarity={"directions": 2, "false_alarm_rate": 0.05},
+    )
+    model = paravox.Burst2VecForMultiTask(calibrated)
+    model.familiarity.mean.normal_()
+    model.familiarity.directions.copy_(torch.eye(2, len(model.familiarity.mean)))
+    adapted = paravox.EncoderForPreFinetuning.config_class(encoder=encoder, tasks=CORPUS, layer=1)
+    return {
+        "Whisper, calibrated": (model, extractor),
+        "Whisper, adapted": (paravox.EncoderForPreFinetuning(adapted), extractor),
+    }
 
 
 def spread(model: Any) -> None:
@@ -145,8 +169,8 @@ def save(folder: Path, model: Any, extractor: Any) -> dict[str, dict[str, list]]
     extractor.save_pretrained(folder)
     clips = [(clip, RATE) for clip in make_clips()]
     with torch.inference_mode():
-        together = model(**extractor(clips, return_tensors="pt")).predictions
-        alone = [model(**extractor([clip], return_tensors="pt")).predictions for clip in clips]
+        together = outputs_of(model(**extractor(clips, return_tensors="pt")))
+        alone = [outputs_of(model(**extractor([clip], return_tensors="pt"))) for clip in clips]
     # Some encoders give a clip other states in a padded batch, and the pipeline sees one clip at a time.
     return {
         "together": {task: values.tolist() for task, values in together.items()},
