@@ -1,7 +1,7 @@
 """The settings that define a Burst2Vec model."""
 
 import math
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from transformers import AutoConfig
 
@@ -12,6 +12,13 @@ from .errors import ConfigError
 from .opening import check_format_version
 from .tasks import Task, parse_tasks
 from .transformers_versions import PreTrainedConfig
+
+if TYPE_CHECKING:
+    # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
+    from .calibration import calibrate  # noqa: F401
+    from .configuration_saved_model import SavedModelConfig  # noqa: F401
+    from .familiarity import Familiarity  # noqa: F401
+    from .losses import task_loss  # noqa: F401
 
 Number = TypeVar("Number", int, float)
 ADVERSARIAL_SCOPES = ("encoder", "extractor")
