@@ -8,6 +8,7 @@ from paravox.registration import register_when_imported
 
 if TYPE_CHECKING:
     from paravox.inference.adaptation import adapt
+    from paravox.inference.timeline import timeline
     from paravox.modeling.configuration_burst2vec import Burst2VecConfig
     from paravox.modeling.configuration_compare import ComParEConfig
     from paravox.modeling.configuration_ensemble import Burst2VecEnsembleConfig
@@ -58,6 +59,7 @@ _public_names = {
     "Wav2Vec2ForPreFinetuning": "modeling.modeling_prefinetuning",
     "Wav2Vec2PreFinetuningConfig": "modeling.configuration_prefinetuning",
     "adapt": "inference.adaptation",
+    "timeline": "inference.timeline",
 }
 
 __all__ = ["__version__", *_public_names]

@@ -21,6 +21,7 @@ COMMANDS = {
     "ensemble": ("burst2vec.ensemble", "combine several saved models into one"),
     "calibrate": ("burst2vec.calibrate", "calibrate a saved model on Val, and let it tell unusual recordings"),
     "predict": ("burst2vec.predict", "predict emotion, age and origin of recordings"),
+    "timeline": ("timeline", "find and name the bursts of a long recording"),
     "adapt": ("adapt", "adapt a model to a few labelled clips, in seconds"),
     "export": ("export", "export a saved model to ONNX, which runs without PyTorch"),
     "publish": ("publish", "publish a saved model on the Hub"),

@@ -133,7 +133,7 @@ def predict_records(
     tasks = parse_tasks(model.config.tasks)
     names = RecordNames.beside(tasks)
     done = 0
-    for part in pass_over_files(model, extractor, [str(path) for path in paths], _describe, settings, "predict"):
+    for part in pass_over_files(model, extractor, [str(path) for path in paths], describe, settings, "predict"):
         files = paths[done : done + part.files]
         done += part.files
         if part.results:
@@ -149,7 +149,8 @@ def _predict(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Ten
     return model(**inputs).predictions
 
 
-def _describe(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def describe(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A step of a pass: each task's outputs, calibrated if the model was, and `clip/unusual`, if the model knows it."""
     output = model(**inputs)
     unusual = {} if output.get("unusual") is None else {UNUSUAL: output.unusual}
     return output.get("calibrated", output.predictions) | unusual
