@@ -70,12 +70,23 @@ class Recording:
 
 @dataclass
 class Counts:
-    """What was found in one recording: events, bursts, pairs of both, and pairs with the right label."""
+    """What was found in one recording.
+
+    Args:
+        events (`int`): how many events have a label.
+        bursts (`int`): how many bursts there are.
+        found (`int`): how many pairs of both there are.
+        named (`int`, *optional*, defaults to 0): how many of these have the right label.
+        unusual (`int`, *optional*, defaults to 0): how many events are unusual and therefore have no label.
+        speech_seconds (`float`, *optional*, defaults to 0): how much speech is covered by events with a label.
+    """
 
     events: int
     bursts: int
     found: int
-    named: int
+    named: int = 0
+    unusual: int = 0
+    speech_seconds: float = 0.0
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -254,10 +265,13 @@ def matches(places: Sequence[Span], bursts: Sequence[Span], overlap: float) -> l
 
 
 def count(events: Sequence[Event], recording: Recording, overlap: float) -> Counts:
-    """What the events of a recording find. An unusual event has no label, so it names nothing."""
-    pairs = matches([Span(event.start, event.end) for event in events], recording.bursts, overlap)
-    named = sum(events[row].label == recording.labels[column] for row, column in pairs)
-    return Counts(len(events), len(recording.bursts), len(pairs), named)
+    """What the events of a recording find. Only those with a label count: an unusual one is not said to be a burst."""
+    named = [event for event in events if event.label is not None]
+    places = [Span(event.start, event.end) for event in named]
+    pairs = matches(places, recording.bursts, overlap)
+    right = sum(named[row].label == recording.labels[column] for row, column in pairs)
+    covered = sum(max(0.0, min(a.end, b.end) - max(a.start, b.start)) for a in places for b in recording.speech)
+    return Counts(len(named), len(recording.bursts), len(pairs), right, len(events) - len(named), covered)
 
 
 def scores(counts: Sequence[Counts], naming: bool = True) -> dict[str, Any]:
@@ -289,7 +303,7 @@ def measure(
         for value, by_recording in events.items()
     }
     energy = [
-        Counts(len(places), len(one.bursts), len(matches(places, one.bursts, overlap)), 0)
+        Counts(len(places), len(one.bursts), len(matches(places, one.bursts, overlap)))
         for places, one in zip(sounds, made, strict=True)
     ]
     with_speech = [bool(recording.speech) for recording in made]
@@ -300,6 +314,8 @@ def measure(
     assert len(names) == len(labels)
     right = sum(name == label for name, label in zip(names, labels, strict=True))
     return {
+        "unusual_events": sum(one.unusual for one in by_least[least]),
+        "speech_with_a_label": share_of_speech(by_least[least], made),
         "timeline": {name: scores(_those(by_least[least], kept)) for name, kept in parts.items()},
         "energy_alone": {name: scores(_those(energy, kept), naming=False) for name, kept in parts.items()},
         "named_where_told": round(right / max(1, len(labels)), 3),
@@ -311,6 +327,12 @@ def measure(
             for value in SWEEP
         },
     }
+
+
+def share_of_speech(counts: Sequence[Counts], made: Sequence[Recording]) -> float | None:
+    """How much of the speech is covered by events with a label, 0 to 1; None if there is none."""
+    seconds = sum(end - start for recording in made for start, end in recording.speech)
+    return round(sum(one.speech_seconds for one in counts) / seconds, 3) if seconds else None
 
 
 def _those(counts: Sequence[Counts], kept: Sequence[bool]) -> list[Counts]:
@@ -339,7 +361,10 @@ def print_results(results: dict[str, Any]) -> None:
     for least, row in results["by_least_certainty"].items():
         table.add_row(f"least certainty {least}", *(f"{row[column]:.3f}" for column in columns))
     Console(width=110).print(table)
-    print(f"named where told: {results['named_where_told']}")
+    print(
+        f"named where told: {results['named_where_told']}; unusual events: {results['unusual_events']}; speech with a "
+        f"label: {results['speech_with_a_label']}"
+    )
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ NOT_RUN = {
     "make demo": "takes minutes; tests/recipes/ runs the programs that it starts",
     "make quality test": "is what runs this test",
     "python -m pytest *": "runs another test",
+    "python benchmarks/timeline.py *": "needs real recordings; tests/benchmarks/test_timeline_benchmark.py runs it",
     "python -m venv *": "is for a new environment, which needs a package index",
     "pip freeze *": "is for a new environment, which needs a package index",
     "hf auth login": "needs the Hub",
@@ -116,6 +117,7 @@ def home(tmp_path_factory, tiny_encoders, saved_encoders, open_corpora, esd_fold
         ("new.wav", *(f"my_clips/{label}/{n}.wav" for n in "12" for label in ("content", "in pain")))
     ):
         write_clip(folder / clip, number)
+    write_clip(folder / "talk.wav", 1)
     mine = yaml.safe_load(next(block.text for block in blocks_of("README.md") if block.language == "yaml"))
     with torch.random.fork_rng():
         torch.manual_seed(0)

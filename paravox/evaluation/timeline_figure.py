@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from paravox.evaluation.figure_style import BLACK, COLOURS, GREY, as_written, save_figure
-from paravox.inference.timeline import CERTAIN, UNUSUAL, Event, Timeline
+from paravox.evaluation.figure_style import BLACK, COLOURS, GREY, as_written, figure_bytes
+from paravox.inference.timeline import UNCERTAIN, UNUSUAL, Event, Timeline
+from paravox.trainers.files import written_aside
 
 FIGURES = (".png", ".svg")
 # A recording longer than one row is shown in several, up to this many, which then are longer.
@@ -19,17 +20,20 @@ MOST_LANES = 10
 OTHERS = "other labels"
 # An event is at least this share of a row wide, so that it can be seen.
 LEAST_WIDTH = 0.002
+# Seconds between the ticks of a row: the first of these that needs at most this many ticks.
+TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
+MOST_TICKS = 15
 
 
-def plot_timeline(timeline: Timeline, path: Path) -> Path:
+def plot_timeline(timeline: Timeline, path: Path) -> None:
     """Writes the figure: the waveform, and below it a lane per label with a bar per event, as high as it is certain.
 
     Args:
         timeline ([`Timeline`]).
         path (`Path`): ends in `.png` or `.svg`.
     """
-    (written,) = save_figure(timeline_figure(timeline), path, [path.suffix.lower()])
-    return written
+    with written_aside(path) as part:
+        part.write_bytes(figure_bytes(timeline_figure(timeline), path.suffix.lower()))
 
 
 def timeline_figure(timeline: Timeline) -> Figure:
@@ -93,7 +97,8 @@ def _plot_lanes(axes: Axes, lanes: Sequence[str], seconds: float) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     for lane in range(len(lanes) + 1):
         axes.axhline(lane, color=GREY, alpha=0.2, linewidth=0.6)
-    axes.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 3, 5, 6, 10]))
+    step = next((step for step in TICKS if MOST_TICKS * step >= seconds), TICKS[-1])
+    axes.xaxis.set_major_locator(MultipleLocator(step))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: _clock(at, seconds)))
 
 
@@ -104,7 +109,7 @@ def _plot_event(
     width = max(event.end - event.start, least)
     waveform.axvspan(event.start, event.start + width, color=colours[lane], alpha=0.25, linewidth=0, zorder=1)
     height = 0.9 * max(0.1, min(1.0, event.certainty))
-    is_sure = event.state == CERTAIN
+    is_sure = event.state != UNCERTAIN
     lanes_axes.bar(
         event.start,
         -height,

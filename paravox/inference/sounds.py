@@ -3,11 +3,14 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import signal
 from scipy.ndimage import find_objects, label, maximum, percentile_filter, uniform_filter1d
 
 from paravox.modeling.errors import ConfigError
 
 FRAME_SECONDS = 0.01
+# Below this frequency, in hertz, is what a microphone picks up from steps, wind and hands, and no voice.
+LOWEST_HERTZ = 60.0
 # The level of a frame is that of this many frames around it, so that one period of a low voice does not matter.
 SMOOTHED_FRAMES = 3
 # The background of a second is the level that this percentage of its frames stay below, and of the seconds around it.
@@ -97,15 +100,18 @@ def find_sounds(samples: np.ndarray, sampling_rate: int, settings: SoundSettings
 def frame_levels(samples: np.ndarray, sampling_rate: int) -> np.ndarray:
     """The level of each 10 ms of a recording `(frames,)`, in decibels of full scale; a rest of less is left out.
 
-    The mean of each frame does not count, so that neither a constant offset nor rumble below 50 Hz is a sound.
+    What lies below 60 Hz does not count, so that neither a constant offset nor rumble is a sound.
     """
     size = _frame_samples(sampling_rate)
-    frames = samples[: len(samples) // size * size].reshape(-1, size)
+    whole = samples[: len(samples) // size * size]
+    filters = signal.butter(4, LOWEST_HERTZ, "highpass", fs=sampling_rate, output="sos")
+    # As if the first sample had lasted for ever, so that an offset does not begin with a step.
+    state = signal.sosfilt_zi(filters) * (whole[0] if len(whole) else 0.0)
+    blocks = []
     # In blocks, because float64 needs twice the memory of the recording.
-    blocks = [
-        frames[start : start + _BLOCK_FRAMES].var(axis=1, dtype=np.float64)
-        for start in range(0, len(frames), _BLOCK_FRAMES)
-    ]
+    for start in range(0, len(whole), size * _BLOCK_FRAMES):
+        block, state = signal.sosfilt(filters, whole[start : start + size * _BLOCK_FRAMES], zi=state)
+        blocks.append(np.mean(block.reshape(-1, size) ** 2, axis=1))
     power = np.concatenate(blocks) if blocks else np.zeros(0)
     return 10 * np.log10(np.maximum(uniform_filter1d(power, SMOOTHED_FRAMES, mode="nearest"), _LOWEST_POWER))
 
