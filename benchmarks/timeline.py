@@ -31,7 +31,8 @@ from tqdm import tqdm
 
 from paravox.corpora.metadata_csv import read_metadata_csv
 from paravox.inference.opening import open_model
-from paravox.inference.sounds import SoundSettings, Span, find_sounds
+from paravox.inference.sound_settings import SoundSettings
+from paravox.inference.sounds import Span, find_sounds
 from paravox.inference.timeline import Event, as_events, choose_task, default_certainty, name_sounds
 from paravox.modeling.audio import load_audio
 from paravox.modeling.errors import CorpusError

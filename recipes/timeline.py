@@ -20,8 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from paravox.evaluation.timeline_figure import FIGURES, plot_timeline
-from paravox.inference.opening import DEFAULT_MODEL, open_model
-from paravox.inference.sounds import SoundSettings
+from paravox.inference.opening import DEFAULT_MODEL
+from paravox.inference.sound_settings import SoundSettings
 from paravox.inference.timeline import Timeline, timeline
 from paravox.inference.timeline_files import FORMATS, caption, write_timeline
 from paravox.modeling.errors import ConfigError
@@ -36,11 +36,9 @@ def main(argv: list[str] | None = None) -> Timeline:
     arguments = parse_arguments(argv)
     check_outputs(arguments.output, arguments.overwrite)
     device, dtype = chosen_device(arguments.device, arguments.dtype)
-    model, extractor = open_model(arguments.model, arguments.revision, device, dtype)
     made = timeline(
         arguments.recording,
-        model,
-        feature_extractor=extractor,
+        DEFAULT_MODEL if arguments.model is None else arguments.model,
         task=arguments.task,
         least_certainty=arguments.least_certainty,
         keep_uncertain=arguments.all,
@@ -49,6 +47,9 @@ def main(argv: list[str] | None = None) -> Timeline:
         max_gap=arguments.max_gap,
         longest_seconds=arguments.longest_seconds,
         batch_seconds=arguments.batch_seconds,
+        revision=arguments.revision,
+        device=device,
+        dtype=dtype,
     )
     if not arguments.output:
         print_events(made)
@@ -68,12 +69,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("recording", metavar="RECORDING", type=Path, help="Audio file of at most four hours.")
-    add(
-        "--model",
-        default=DEFAULT_MODEL,
-        required=DEFAULT_MODEL is None,
-        help="Folder of a model, or its name on the Hub.",
-    )
+    add("--model", help="Folder of a model, or its name on the Hub (default: the model that comes with paravox).")
     add("--revision", help="Branch, tag or commit of a model on the Hub (default: main).")
     add("--task", help="Task of the model whose labels the events get (default: the first that has labels).")
     add(
@@ -82,7 +78,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         action="extend",
         default=[],
-        help=f"Files to write: {', '.join([*FORMATS, *FIGURES])}. The option may be given several times.",
+        help="Files to write: .json, .csv, .srt, .txt, .png or .svg. The option may be given several times.",
     )
     add("--overwrite", action="store_true", help="Replace files that are there.")
     add(

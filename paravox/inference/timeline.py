@@ -10,7 +10,8 @@ import torch
 
 from paravox.inference.opening import DEFAULT_MODEL, FeatureExtractor, Model, open_model
 from paravox.inference.prediction import describe, pass_settings
-from paravox.inference.sounds import SoundSettings, Span, find_sounds
+from paravox.inference.sound_settings import SoundSettings
+from paravox.inference.sounds import Span, find_sounds
 from paravox.modeling.audio import AudioSource, load_audio
 from paravox.modeling.errors import ConfigError, did_you_mean
 from paravox.modeling.tasks import Task, parse_tasks
@@ -112,8 +113,8 @@ def timeline(
 ) -> Timeline:
     """Finds the sounds of a recording by their energy, names them by a model, and keeps those that it is sure of.
 
-    The recording is decoded once and stays in memory, 230 MB per hour at 16 kHz. What else is needed does not grow with
-    its length.
+    The recording is decoded once and stays in memory: 230 MB per hour at 16 kHz, and twice as much while it is decoded.
+    What else is needed does not grow with its length.
 
     Args:
         recording ([`AudioSource`]): a path, bytes, a file object, or `(array, rate)`. It lasts at most four hours.
@@ -143,7 +144,7 @@ def timeline(
     if least_certainty is not None and not 0 <= least_certainty <= 1:
         raise ConfigError(f"least_certainty is {least_certainty}: give a number from 0 to 1")
     if model is None:
-        raise ConfigError("timeline has no model: give its folder, or its name on the Hub")
+        raise ConfigError("no model is named, and none comes with paravox: give a folder, or a name on the Hub")
     if isinstance(model, (str, os.PathLike)):
         model, feature_extractor = open_model(str(model), revision, device, dtype)
     if feature_extractor is None:
@@ -250,7 +251,7 @@ def as_events(
     """
     groups: list[list[Event]] = []
     for row, sound in enumerate(sounds):
-        scores = task.as_record(results[task.name][row])
+        scores = dict(zip(task.labels, results[task.name][row].tolist(), strict=True))
         unusual = float(results["clip/unusual"][row]) if "clip/unusual" in results else None
         event = _as_event(sound, scores, unusual, least_certainty)
         if not keep_uncertain and not event.certainty >= least_certainty:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from paravox.inference.sounds import SoundSettings, background, find_sounds, frame_levels
+from paravox.inference.sound_settings import SoundSettings
+from paravox.inference.sounds import background, find_sounds, frame_levels
 from paravox.modeling.errors import ConfigError
 
 RATE = 16_000
@@ -55,6 +56,13 @@ def test_the_background_is_followed():
     places = [(5.0, 5.5), (12.0, 12.5)]
     quiet = put(floor, places, level_db=-38)
     assert_found(put(quiet, [(65.0, 65.5), (70.0, 71.0)], level_db=-18), [*places, (65.0, 65.5), (70.0, 71.0)])
+
+
+def test_a_noise_that_sets_in_becomes_background():
+    samples = np.concatenate([noise(40, -60), noise(40, -35, 1)])
+    found = find(put(samples, [(60.0, 61.0)], level_db=-18))
+    assert found[0].start == pytest.approx(40.0, abs=0.05) and 49 < found[-2].end < 51
+    np.testing.assert_allclose(found[-1], (60.0, 61.0), atol=0.035)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.004, 0.5, 20.0])

@@ -69,3 +69,10 @@ def test_settings_reach_the_timeline(places):
 def test_an_unknown_format_is_refused_before_anything_is_opened(tmp_path):
     with pytest.raises(ConfigError, match=r"talk.vtt' is of no known format: end its name in one of \.json, .*\.svg"):
         timeline.main(["missing.wav", "--model", "missing", "--output", str(tmp_path / "talk.vtt")])
+
+
+def test_a_model_must_be_named_where_none_comes_with_paravox(places, monkeypatch):
+    with pytest.raises(ConfigError, match="no model is named, and none comes with paravox"):
+        timeline.main(places[:1])
+    monkeypatch.setattr(timeline, "DEFAULT_MODEL", places[2])
+    assert timeline.main([*places[:1], "--all"]).task == "emotion"
