@@ -16,8 +16,8 @@ import argparse
 from pathlib import Path
 
 from paravox.corpora.labelled_clips import LabelledClips, read_labelled_clips
-from paravox.inference.adaptation import TASK_NAME, Adaptation, adapt
-from paravox.inference.opening import DEFAULT_MODEL
+from paravox.inference.adaptation import Adaptation, adapt
+from paravox.inference.defaults import ADAPTED_TASK, DEFAULT_MODEL
 from paravox.modeling.errors import ConfigError
 from paravox.runs.adapted_card import write_adapted_model
 from paravox.runs.device_options import add_device_options, chosen_device
@@ -64,7 +64,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output_dir", type=Path, required=True, help="Folder for the adapted model.")
     parser.add_argument("--overwrite", action="store_true", help="Replace the model that --output_dir holds.")
     parser.add_argument(
-        "--task", default=TASK_NAME, help="Name of what the model predicts, such as mood (default: %(default)s)."
+        "--task", default=ADAPTED_TASK, help="Name of what the model predicts, such as mood (default: %(default)s)."
     )
     parser.add_argument(
         "--layer",

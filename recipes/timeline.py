@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from paravox.evaluation.timeline_figure import FIGURES, plot_timeline
-from paravox.inference.opening import DEFAULT_MODEL
+from paravox.inference.defaults import DEFAULT_MODEL
 from paravox.inference.sound_settings import SoundSettings
 from paravox.inference.timeline import Timeline, timeline
 from paravox.inference.timeline_files import FORMATS, caption, write_timeline

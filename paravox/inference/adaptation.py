@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from paravox.inference.adapted_heads import AdaptedHead, CrossValidation, adapt_head
+from paravox.inference.defaults import ADAPTED_TASK
 from paravox.inference.opening import encoder_of, open_encoder
 from paravox.modeling.audio import load_clip
 from paravox.modeling.configuration_prefinetuning import EncoderPreFinetuningConfig
@@ -25,7 +26,6 @@ from paravox.trainers.file_pass import SamplesCollator
 from paravox.trainers.pooled_layers import layer_moments, run_all_layers
 from paravox.trainers.sampler import ClipDraw
 
-TASK_NAME = "label"
 SHOWN_CLIPS = 3
 
 
@@ -92,7 +92,7 @@ def adapt(
     speakers: Sequence[str] | None = None,
     *,
     feature_extractor: Burst2VecFeatureExtractor | None = None,
-    task: str = TASK_NAME,
+    task: str = ADAPTED_TASK,
     layer: int | None = None,
     skip_bad: bool = False,
     revision: str | None = None,

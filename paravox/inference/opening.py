@@ -17,9 +17,6 @@ from paravox.modeling.modeling_prefinetuning import EncoderForPreFinetuning, Wav
 from paravox.modeling.opening import model_type_of, open_checkpoint
 from paravox.modeling.tasks import Task, parse_tasks, predict_the_same
 
-# The model that programs use where none is named: none yet.
-DEFAULT_MODEL: str | None = None
-
 PreFinetuned = EncoderForPreFinetuning | Wav2Vec2ForPreFinetuning
 Model = Burst2VecForMultiTask | ComParEForMultiTask | Burst2VecEnsemble | PreFinetuned
 FeatureExtractor = Burst2VecFeatureExtractor | ComParEFeatureExtractor | Burst2VecEnsembleFeatureExtractor

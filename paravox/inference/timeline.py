@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from paravox.inference.opening import DEFAULT_MODEL, FeatureExtractor, Model, open_model
+from paravox.inference.defaults import DEFAULT_MODEL
+from paravox.inference.opening import FeatureExtractor, Model, open_model
 from paravox.inference.prediction import describe, pass_settings
 from paravox.inference.sound_settings import SoundSettings
 from paravox.inference.sounds import Span, find_sounds

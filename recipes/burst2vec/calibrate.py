@@ -30,7 +30,7 @@ from paravox.modeling.losses import fully_known
 from paravox.modeling.model_with_encoder import ModelWithEncoder
 from paravox.modeling.tasks import parse_tasks
 from paravox.runs.card_sections import copy_card
-from paravox.runs.device_options import chosen_device
+from paravox.runs.device_options import DTYPES, chosen_device
 from paravox.runs.program import run
 from paravox.runs.settings import read_yaml
 from paravox.trainers.clip_pass import in_row_order, pass_over_clips
@@ -40,7 +40,6 @@ from paravox.trainers.files import write_text
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
 SECTION = "Calibration and unusual recordings"
-SAVED_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="Of the draw (default: %(default)s).")
     parser.add_argument(
         "--save_dtype",
-        choices=list(SAVED_TYPES),
+        choices=DTYPES,
         default="float32",
         help="Type of the saved weights; float16 takes half the space (default: %(default)s).",
     )
@@ -180,7 +179,7 @@ def save(model: ModelWithEncoder, extractor: Any, arguments: argparse.Namespace,
     """Leaves the calibrated model with its card, and the report."""
     folder = arguments.output_dir
     saved: Any = model.cpu()
-    saved.to(SAVED_TYPES[arguments.save_dtype]).save_pretrained(folder)
+    saved.to(getattr(torch, arguments.save_dtype)).save_pretrained(folder)
     extractor.save_pretrained(folder)
     copy_card(Path(arguments.model), folder, SECTION, as_markdown(report))
     if arguments.output is not None:
