@@ -109,7 +109,7 @@ class AudioCache:
                 save_array(file, samples)
             self._written += size
         except OSError as error:
-            self._stop(f"cannot be written ({error})")
+            self._stop(f"cannot be written ({error.strerror or error})")
 
     def _has_room(self, size: int) -> bool:
         bound = self.max_gigabytes * 1e9

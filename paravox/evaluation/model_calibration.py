@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax
 
-from paravox.evaluation.calibration import Reliability, class_reliability, intensity_reliability
+from paravox.evaluation.reliability import Reliability, class_reliability, intensity_reliability
 from paravox.modeling.calibration import calibrated
 from paravox.modeling.familiarity import Familiarity
 from paravox.modeling.losses import fully_known

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from paravox.evaluation.calibration import Reliability
+from paravox.evaluation.reliability import Reliability
 from paravox.evaluation.figure_style import BLUE, ORANGE, VERMILION, as_written
 from paravox.evaluation.group_scores import Score
 from paravox.modeling.tasks import Task

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 import paravox
 from paravox.evaluation.bootstrap import DRAWS
-from paravox.evaluation.calibration import BINS, class_reliability, intensity_reliability
+from paravox.evaluation.reliability import BINS, class_reliability, intensity_reliability
 from paravox.evaluation.group_scores import (
     MIN_CLIPS,
     MIN_SPEAKERS,

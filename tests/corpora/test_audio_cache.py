@@ -244,7 +244,7 @@ def test_a_full_disk_ends_no_run(tmp_path, monkeypatch, caplog, at):
         for clip in clips * 2:
             np.testing.assert_array_equal(cache.load(clip), load_audio(clip))
     assert len(caplog.records) == 1
-    assert "cannot be written ([Errno 28] No space left on device)" in caplog.text
+    assert "cannot be written (No space left on device)" in caplog.text
     assert len(files(tmp_path / "cache")) == 1  # the whole one
 
 

@@ -132,7 +132,7 @@ def test_tasks_and_audio_reach_the_readers_that_take_them(tmp_path, monkeypatch)
             "'turev' has no option 'no_majority': its options are fold, folds, seed, spl",
         ),
         ("iemocap", {"labelling": "intended"}, "'labelling': its options are fold, folds, no_majority, seed, split_by"),
-        ("metadata_csv", {"folds": 3}, "corpus 'metadata_csv' has no option 'folds': its options are seed"),
+        ("metadata_csv", {"folds": 3}, "corpus 'metadata_csv' has no option 'folds': its options are metadata, seed"),
         ("dataset", {"seed": 3}, "corpus 'dataset' has no option 'seed': it has none"),
     ],
 )

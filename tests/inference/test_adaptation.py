@@ -160,8 +160,8 @@ def test_what_does_not_fit_is_refused(clips, encoder, saved_members, tmp_path, m
         adapt(encoder, paths, labels[:7])
     with pytest.raises(ConfigError, match="layer is 3: the encoder has the hidden states 0 to 2"):
         adapt(encoder, paths, labels, layer=3)
-    with pytest.raises(ConfigError, match="task name 'my mood' must be a plain word"):
-        adapt(encoder, paths, labels, task="my mood")
+    with pytest.raises(ConfigError, match="task name 'my\\\\nmood' must be text of one line"):
+        adapt(encoder, paths, labels, task="my\nmood")
     with pytest.raises(ConfigError, match="needs its feature_extractor"):
         adapt(make_model("whisper"), paths, labels)
     with pytest.raises(CheckpointError, match="nowhere"):

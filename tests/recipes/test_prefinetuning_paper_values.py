@@ -105,11 +105,17 @@ OPEN_FEW_SHOT_FULL = PAPER_FEW_SHOT | {
     "max_epochs": 40,
     "patience": 10,
 }
+OPEN_ADAPT = {key: value for key, value in OPEN_FEW_SHOT.items() if key != "layer"} | {
+    "corpora": ["emodb"],
+    "combinations": ["none"],
+    "mode": "adapt",
+}
 TABLE = {
     "paper": PAPER,
     "released_program": RELEASED_PROGRAM,
     "open_corpora": OPEN_CORPORA,
     "paper_few_shot": PAPER_FEW_SHOT,
+    "open_adapt": OPEN_ADAPT,
     "open_few_shot": OPEN_FEW_SHOT,
     "open_few_shot_full": OPEN_FEW_SHOT_FULL,
 }

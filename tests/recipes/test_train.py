@@ -91,6 +91,10 @@ def test_every_training_yaml_runs(config, exvo_folder, tiny_encoder_folders, tmp
     settings = yaml.safe_load(config.read_text())
     data = exvo_folder if settings["corpus"] == "exvo" else write_metadata_corpus(tmp_path / "data", settings["tasks"])
     options = [*encoder_options(settings, tiny_encoder_folders), *QUICK, "--output_dir", str(tmp_path / "run")]
+    if "metadata" in (settings.get("corpus_options") or {}):
+        (data / "metadata.csv").rename(data / settings["corpus_options"]["metadata"])
+    if "encoder_layers" in (settings.get("encoder_settings") or {}):
+        options += ["--encoder_settings", '{"encoder_layers": 1}']  # of two
     if "heads_first_epochs" in settings:
         options += ["--heads_first_epochs", "1", "--trainable_encoder_layers", "1"]
     results = train.main([str(config), "--data_dir", str(data), *options])
@@ -502,6 +506,9 @@ def test_the_heads_first_stage_has_its_own_arguments_and_they_are_checked(demo_d
     assert Path(stage.output_dir) == Path(args.output_dir) / "frozen_head"
     assert args.max_steps == 2 and args.encoder_learning_rate == 1e-6  # those of the run are left as they were
     run.heads_first_learning_rate = -1.0
+    with pytest.raises(ConfigError, match="learning_rate is -1.0: give a number of at least 0"):
+        train.heads_first_arguments(args, run)
+    run.heads_first_learning_rate = 1e-3
     run.heads_first_lr_scheduler_type = "constant"
     assert train.heads_first_arguments(args, run).lr_scheduler_type.value == "constant"
     run.heads_first_task_batching = "all_tasks"

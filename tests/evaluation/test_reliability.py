@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from paravox.evaluation.calibration import class_reliability, intensity_reliability, reliability
+from paravox.evaluation.reliability import class_reliability, intensity_reliability, reliability
 
 
 @pytest.fixture
