@@ -118,7 +118,9 @@ def home(tmp_path_factory, tiny_encoders, saved_encoders, open_corpora, esd_fold
     ):
         write_clip(folder / clip, number)
     write_clip(folder / "talk.wav", 1)
-    mine = yaml.safe_load(next(block.text for block in blocks_of("README.md") if block.language == "yaml"))
+    text = next(block.text for block in blocks_of("README.md") if block.language == "yaml")
+    (folder / "mine.yaml").write_text(text)  # for the other documents that name it
+    mine = yaml.safe_load(text)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = Burst2VecConfig(encoder=tiny_encoders["whisper"].model.config, tasks=mine["tasks"])
