@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .familiarity import Familiarity  # noqa: F401
     from .opening import open_checkpoint  # noqa: F401
     from .pipeline_vocal_burst import VocalBurstAnalysisPipeline  # noqa: F401
+    from .records import Windows  # noqa: F401
     from .strict_loading import StrictlyLoadedModel  # noqa: F401
     from .transformers_versions import run_layer  # noqa: F401
 

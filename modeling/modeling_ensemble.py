@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .model_with_encoder import ModelWithEncoder  # noqa: F401
     from .pipeline_vocal_burst import VocalBurstAnalysisPipeline  # noqa: F401
     from .pooling import masked_mean  # noqa: F401
+    from .records import Windows  # noqa: F401
     from .task_modules import TaskModules  # noqa: F401
     from .task_weights import TaskWeights  # noqa: F401
     from .transformers_versions import run_layer  # noqa: F401

@@ -15,7 +15,8 @@ from .audio import as_array, load_clip
 from .downloads import downloaded, is_url
 from .errors import AudioError, ConfigError
 from .familiarity import peak_of, warning_of
-from .tasks import free_name, parse_tasks
+from .records import RecordNames, check_seconds, embeddings_of, parse_windows, record_of_windows
+from .tasks import parse_tasks
 
 if TYPE_CHECKING:
     # Named because Transformers before 5.6 copies only the files that the one it opens imports itself.
@@ -109,10 +110,8 @@ class VocalBurstAnalysisPipeline(Pipeline):
                 "batch_size or num_workers"
             )
         given = {"window_seconds": window_seconds, "stride_seconds": stride_seconds}
+        check_seconds(**given)
         given = {name: seconds for name, seconds in given.items() if seconds is not None}
-        for name, seconds in given.items():
-            if not 0 < seconds < float("inf"):
-                raise ConfigError(f"{name} is {seconds!r}: give a number of seconds above 0")
         embeddings = {} if return_embeddings is None else {"return_embeddings": return_embeddings}
         return given, embeddings, {} if window_seconds is None else {"windowed": True}
 
@@ -149,21 +148,15 @@ class VocalBurstAnalysisPipeline(Pipeline):
     ) -> list[Window]:
         """Decodes a recording and cuts it into windows, as `__call__` describes."""
         rate = self.feature_extractor.sampling_rate
-        if window_seconds is None and stride_seconds is not None:
-            raise ConfigError("stride_seconds is given without window_seconds: give both")
-        longest = self.feature_extractor.max_seconds if window_seconds is None else None
+        cut = parse_windows(window_seconds, stride_seconds)
+        longest = self.feature_extractor.max_seconds if cut is None else None
         if is_url(inputs):
             with downloaded(inputs) as (file, address):
                 samples = _load({"bytes": file, "path": address}, rate, longest)
         else:
             samples = _load(inputs, rate, longest)
-        if window_seconds is None:
-            return [Window(0.0, samples)]
-        length = max(1, round(window_seconds * rate))
-        stride = max(1, round((stride_seconds or window_seconds) * rate))
-        last = max(0, len(samples) - length)
-        starts = [*range(0, last, stride), last]
-        return [Window(start / rate, samples[start : start + length]) for start in starts]
+        spans = [(0, len(samples))] if cut is None else cut.spans(len(samples), rate)
+        return [Window(start / rate, samples[start:end]) for start, end in spans]
 
     def _run(
         self, recordings: list[list[Window]], batch_size: int, forward_params: dict[str, Any]
@@ -191,12 +184,7 @@ class VocalBurstAnalysisPipeline(Pipeline):
         if output.get("unusual") is not None:
             values["unusual"] = output.unusual
         if return_embeddings:
-            embeddings = output.get("representations") or {"pooled": output.get("pooled_states")}
-            if embeddings.get("pooled", True) is None:
-                raise ConfigError(
-                    "an ensemble has no embeddings of its own: open one of the models that it was made from"
-                )
-            values["embeddings"] = embeddings
+            values["embeddings"] = embeddings_of(output)
         return values
 
     def postprocess(
@@ -206,21 +194,15 @@ class VocalBurstAnalysisPipeline(Pipeline):
         windows, outputs = model_outputs
         records = [self._as_record(output) for output in outputs]
         warnings = [self._warning(window, record) for window, record in zip(windows, records, strict=True)]
-        mean = _mean(records)
-        for record, warning in zip(records, warnings, strict=True):
-            record |= {self._free_name("warning"): warning} if warning else {}
         if not windowed:
-            return records[0]
-        # A warning of the whole concerns every window.
-        mean |= {self._free_name("warning"): warnings[0]} if len(set(warnings)) == 1 and warnings[0] else {}
+            return records[0] | ({self._names.warning: warnings[0]} if warnings[0] else {})
         rate = self.feature_extractor.sampling_rate
-        start, end = self._free_name("start"), self._free_name("end")
-        spans = [{start: first, end: first + len(samples) / rate} for first, samples in windows]
-        parts = [span | record for span, record in zip(spans, records, strict=True)]
-        return mean | {self._free_name("windows"): parts}
+        spans = [(start, start + len(samples) / rate) for start, samples in windows]
+        return record_of_windows(self._names, spans, records, warnings)
 
-    def _free_name(self, name: str) -> str:
-        return free_name(name, [task["name"] for task in self.model.config.tasks])
+    @property
+    def _names(self) -> RecordNames:
+        return RecordNames.beside(parse_tasks(self.model.config.tasks))
 
     def _as_record(self, output: dict[str, Any]) -> dict[str, Any]:
         record = {
@@ -228,14 +210,14 @@ class VocalBurstAnalysisPipeline(Pipeline):
             for task in parse_tasks(self.model.config.tasks)
         }
         if "unusual" in output:
-            record[self._free_name("unusual")] = output["unusual"].item()
+            record[self._names.unusual] = output["unusual"].item()
         if "embeddings" in output:
-            record[self._free_name("embeddings")] = _as_lists(output["embeddings"])
+            record[self._names.embeddings] = _as_lists(output["embeddings"])
         return record
 
     def _warning(self, window: Window, record: dict[str, Any]) -> str | None:
         minimum = getattr(self.feature_extractor, "minimum_samples", 0)
-        unusual = record.get(self._free_name("unusual"))
+        unusual = record.get(self._names.unusual)
         return warning_of(len(window.samples), peak_of(window.samples), minimum, unusual)
 
 
@@ -288,10 +270,3 @@ def _as_lists(values: Any) -> Any:
     if isinstance(values, dict):
         return {name: _as_lists(value) for name, value in values.items()}
     return values.float().tolist()
-
-
-def _mean(records: list[Any]) -> Any:
-    """The mean of numbers, lists of numbers, or mappings of these."""
-    if isinstance(records[0], dict):
-        return {name: _mean([record[name] for record in records]) for name in records[0]}
-    return np.mean(records, axis=0).tolist()

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from paravox.inference.opening import FeatureExtractor, Model
-from paravox.inference.records_file import RecordNames
 from paravox.modeling.errors import AudioError
 from paravox.modeling.familiarity import warning_of
+from paravox.modeling.records import RecordNames, Windows, embeddings_of, record_of_windows
 from paravox.modeling.tasks import Task, parse_tasks
 from paravox.trainers.clip_pass import PassSettings, in_row_order, pass_over_clips
 from paravox.trainers.device_features import DeviceFeatures
@@ -23,7 +23,7 @@ CPU_BATCH_SECONDS = 30.0
 # encoder of waveforms, in float32.
 CUDA_BATCH_SECONDS, CUDA_BYTES_PER_SECOND = 1_000.0, 32 * 2**20
 # Beside the results of tasks; no task has a line end in its name.
-UNUSUAL = "clip\nunusual"
+UNUSUAL, _EMBEDDINGS = "clip\nunusual", "embeddings\n"
 # Short clips do not fill a batch to its seconds before this many.
 LARGEST_BATCH = 4_096
 
@@ -114,7 +114,12 @@ def predict_files(
 
 
 def predict_records(
-    model: Model, extractor: FeatureExtractor, paths: Sequence[str | Path], settings: PassSettings
+    model: Model,
+    extractor: FeatureExtractor,
+    paths: Sequence[str | Path],
+    settings: PassSettings,
+    cut: Windows | None = None,
+    embeddings: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Predicts audio files one after the other, with the same little memory for any number of them.
 
@@ -123,26 +128,41 @@ def predict_records(
         extractor: the feature extractor that was saved with the model.
         paths (sequence of `str` or `Path`).
         settings ([`PassSettings`]): from [`pass_settings`].
+        cut ([`Windows`], *optional*): cut longer recordings into windows. By default they are not cut.
+        embeddings (`bool`, *optional*, defaults to `False`): add the embeddings, as the pipeline does.
 
     Yields:
-        One mapping per file, in the order of the files: `file` and either a value per task, as in [`as_records`], or
-        `error`, the reason why it cannot be used. Intensities and probabilities are calibrated if the model was.
-        Beside them is `unusual`, if the model knows it, and `warning`, where the recording says little, as the pipeline
-        describes them. All four stand under their [`RecordNames`].
+        One mapping per file, in the order of the files, ready for JSON: `file` and for each task a value, or a mapping
+        of labels to values; or `error`, the reason why the file cannot be used. Intensities and probabilities are
+        calibrated if the model was. Beside them is `unusual`, if the model knows it, and `warning`, where the recording
+        says little, as the pipeline describes them. If recordings are cut, the values are means over `windows`, a list
+        with those of each window and its `start` and `end` in seconds. What is not of a task stands under its
+        [`RecordNames`].
+
+    Raises:
+        ConfigError: if an ensemble is asked for embeddings.
     """
     tasks = parse_tasks(model.config.tasks)
     names = RecordNames.beside(tasks)
-    done = 0
-    for part in pass_over_files(model, extractor, [str(path) for path in paths], describe, settings, "predict"):
-        files = paths[done : done + part.files]
-        done += part.files
-        if part.results:
-            records = as_records(tasks, part.results, files)
-        for row, file in enumerate(files):
-            if row in part.errors:
-                yield {names.file: str(file), names.error: part.errors[row]}
+    files = [str(path) for path in paths]
+    coming = iter(files)
+    step = _describe_with_embeddings if embeddings else describe
+    for part in pass_over_files(model, extractor, files, step, settings, "predict", cut):
+        row = 0
+        for position, spans in enumerate(part.spans):
+            file, rows = {names.file: next(coming)}, range(row, row + len(spans))
+            row += len(spans)
+            if position in part.errors:
+                yield file | {names.error: part.errors[position]}
+                continue
+            records = [_as_record(names, tasks, part.results, one) for one in rows]
+            warnings = [_warning(extractor, part.results, one) for one in rows]
+            if cut is None:
+                yield file | records[0] | ({names.warning: warnings[0]} if warnings[0] else {})
             else:
-                yield records[row] | _remarks(names, extractor, part.results, row)
+                rate = extractor.sampling_rate
+                seconds = [(start / rate, end / rate) for start, end in spans]
+                yield file | record_of_windows(names, seconds, records, warnings)
 
 
 def _predict(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -150,36 +170,46 @@ def _predict(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Ten
 
 
 def describe(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A step of a pass: each task's outputs, calibrated if the model was, and `clip/unusual`, if the model knows it."""
+    """A step of a pass: each task's outputs, calibrated if the model was, and [`UNUSUAL`], if the model knows it."""
+    return _described(model(**inputs))
+
+
+def _describe_with_embeddings(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     output = model(**inputs)
+    results = _described(output)
+    for name, values in embeddings_of(output).items():
+        by_task = {f"{name}\n{task}": of_task for task, of_task in values.items()} if isinstance(values, dict) else {}
+        results |= {f"{_EMBEDDINGS}{place}": one for place, one in (by_task or {name: values}).items()}
+    return results
+
+
+def _described(output: Any) -> dict[str, torch.Tensor]:
     unusual = {} if output.get("unusual") is None else {UNUSUAL: output.unusual}
     return output.get("calibrated", output.predictions) | unusual
 
 
-def _remarks(
-    names: RecordNames, extractor: FeatureExtractor, results: dict[str, np.ndarray], row: int
-) -> dict[str, Any]:
-    """What a record says of the recording itself."""
+def _as_record(names: RecordNames, tasks: Sequence[Task], results: dict[str, np.ndarray], row: int) -> dict[str, Any]:
+    """The record of a row, as the pipeline would give it, without a warning."""
+    record: dict[str, Any] = {task.name: task.as_record(results[task.name][row]) for task in tasks}
+    if UNUSUAL in results:
+        record[names.unusual] = float(results[UNUSUAL][row])
+    embeddings: dict[str, Any] = {}
+    for place in (name for name in results if name.startswith(_EMBEDDINGS)):
+        name, _, task = place.removeprefix(_EMBEDDINGS).partition("\n")
+        values = results[place][row].tolist()
+        if task:
+            embeddings.setdefault(name, {})[task] = values
+        else:
+            embeddings[name] = values
+    return record | ({names.embeddings: embeddings} if embeddings else {})
+
+
+def _warning(extractor: FeatureExtractor, results: dict[str, np.ndarray], row: int) -> str | None:
     unusual = float(results[UNUSUAL][row]) if UNUSUAL in results else None
     minimum = getattr(extractor, "minimum_samples", 0)
-    warning = warning_of(int(results[LENGTH][row]), float(results[PEAK][row]), minimum, unusual)
-    return ({} if unusual is None else {names.unusual: unusual}) | ({names.warning: warning} if warning else {})
+    return warning_of(int(results[LENGTH][row]), float(results[PEAK][row]), minimum, unusual)
 
 
 def mean_predictions(members: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The mean of several models' intensities, scalars and class probabilities (Burst2Vec, section 4.2)."""
     return {task: np.mean([member[task] for member in members], axis=0) for task in members[0]}
-
-
-def as_records(
-    tasks: Sequence[Task], predictions: dict[str, np.ndarray], paths: Sequence[str | Path]
-) -> list[dict[str, Any]]:
-    """One mapping per clip, ready for JSON: `file`, and for each task a mapping of labels to values, or one value.
-
-    Where a task is called `file`, the name of the file is [`RecordNames.file`].
-    """
-    file = RecordNames.beside(tasks).file
-    return [
-        {file: str(path)} | {task.name: task.as_record(predictions[task.name][row]) for task in tasks}
-        for row, path in enumerate(paths)
-    ]

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, ClassVar, NamedTuple
+from typing import IO, Any, ClassVar
 
 import torch
 from torch import nn
 
 from paravox.modeling.errors import ConfigError
-from paravox.modeling.tasks import Task, free_name
+from paravox.modeling.records import RecordNames
+from paravox.modeling.tasks import Task
 from paravox.trainers.files import write_text, written_aside
 
 # Names of files that are not UTF-8 are written as the bytes that they are.
@@ -30,21 +31,6 @@ def fingerprint(model: nn.Module) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-class RecordNames(NamedTuple):
-    """The names of what a record holds beside its tasks: `file`, `unusual` and so on, unless a task is called so."""
-
-    file: str
-    unusual: str
-    warning: str
-    error: str
-
-    @classmethod
-    def beside(cls, tasks: Sequence[Task]) -> "RecordNames":
-        """The names that none of these tasks has."""
-        taken = [task.name for task in tasks]
-        return cls(*(free_name(name, taken) for name in cls._fields))
 
 
 @dataclass
@@ -74,6 +60,9 @@ class RecordsFile:
     """Predictions of many recordings in a file: JSON lines, or a table with one row per recording and one column per
     output, such as `emotion/Amusement`, and `unusual`, `warning` and `error`.
 
+    Where recordings are cut, the table has one row per window instead, with the columns `window` (1 for the first one
+    of a recording), `windows` (how many it has), `start` and `end` in seconds.
+
     What the predictions depend on lies beside it in `NAME.run.json`. A file that was begun with the same content there
     is continued: its complete records stay, and a last one that is only half there is dropped.
 
@@ -83,6 +72,7 @@ class RecordsFile:
         paths (sequence of `str`): the recordings.
         about (`dict`): what else the predictions depend on, such as the [`fingerprint`] of the model, as plain data.
         with_errors (`bool`, *optional*, defaults to `True`): write a record for a recording that cannot be used, too.
+        windowed (`bool`, *optional*, defaults to `False`): whether recordings are cut into windows.
 
     Raises:
         ConfigError: if the name has another ending.
@@ -93,6 +83,7 @@ class RecordsFile:
     paths: Sequence[str]
     about: dict[str, Any]
     with_errors: bool = True
+    windowed: bool = False
     done: int = field(init=False, default=0)
     """How many of the recordings need not be read again."""
     bad: BadRecordings = field(init=False)
@@ -105,7 +96,7 @@ class RecordsFile:
             )
         self._names = RecordNames.beside(self.tasks)
         self.bad = BadRecordings(name=self._names.error)
-        self._format = _JsonLines() if self.path.suffix == ".jsonl" else _Table(self.tasks)
+        self._format = _JsonLines() if self.path.suffix == ".jsonl" else _Table(self.tasks, self.windowed)
 
     def open(self, overwrite: bool = False) -> "RecordsFile":
         """Begins the file, or goes on with it: `done` says how many recordings need not be read again.
@@ -231,18 +222,29 @@ class _JsonLines:
 
 
 class _Table:
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[Task], windowed: bool) -> None:
         outputs = [
             name for task in tasks for name in ([f"{task.name}/{label}" for label in task.labels] or [task.name])
         ]
-        names = RecordNames.beside(tasks)
-        self.columns = [names.file, *outputs, names.unusual, names.warning, names.error]
+        self.windowed = windowed
+        self.names = names = RecordNames.beside(tasks)
+        places = [names.window, names.windows, names.start, names.end] if windowed else []
+        self.columns = [names.file, *places, *outputs, names.unusual, names.warning, names.error]
         repeated = sorted({column for column in self.columns if self.columns.count(column) > 1})
         if repeated:
             raise ConfigError(f"two columns of the table would be called {repeated[0]!r}: write a .jsonl file instead")
         self.head = self._row(self.columns)
 
     def line(self, record: dict[str, Any]) -> str:
+        """The row of a recording, or those of its windows, which are written at once."""
+        names = self.names
+        windows = record.get(names.windows) if self.windowed else None
+        if not windows:
+            return self._line(record)
+        whole = {names.file: record[names.file], names.windows: len(windows)}
+        return "".join(self._line(whole | {names.window: row} | window) for row, window in enumerate(windows, start=1))
+
+    def _line(self, record: dict[str, Any]) -> str:
         values: dict[str, Any] = {}
         for name, value in record.items():
             values |= (
@@ -252,6 +254,18 @@ class _Table:
 
     def records(self, file: Iterable[str]) -> Iterator[dict[str, Any]]:
         """The records of a file up to the first that is not complete."""
+        names = self.names
+        windows: list[dict[str, Any]] = []
+        for row in self._rows(file):
+            if not self.windowed or row[names.error]:
+                yield row
+                continue
+            windows.append(row)
+            if row[names.window] == row[names.windows]:
+                yield {names.file: row[names.file], names.windows: windows}
+                windows = []
+
+    def _rows(self, file: Iterable[str]) -> Iterator[dict[str, Any]]:
         rows = csv.reader(_whole_lines(file), strict=True)
         try:
             if next(rows, None) != self.columns:

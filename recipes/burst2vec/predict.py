@@ -4,8 +4,14 @@
     paravox predict folder/ more/*.ogg --model runs/real_bursts/model --output predictions.csv
     accelerate launch recipes/burst2vec/predict.py folder/ --model runs/real_bursts/model --output predictions.jsonl
 
-Prints a table with one row per recording, or with --json one JSON object per line, in the order of the files. A folder
-stands for every audio file in it and its sub-folders.
+Prints a table with one row per recording, as they are predicted, or with --json one JSON object per line, in the order
+of the files. A folder stands for every audio file in it and its sub-folders.
+
+    paravox predict talk.wav --model runs/real_bursts/model --window_seconds 2 --stride_seconds 1
+    paravox predict folder/ --model runs/real_bursts/model --embeddings --output embedded.jsonl
+
+With --window_seconds, each recording is cut into windows: the table has one row per window, and JSON the means over the
+windows and each window. With --embeddings, JSON also holds the representations.
 
 With --output, the predictions are written to a file as they are made, and the memory does not grow with their number.
 If the run is stopped, the same command goes on with the file. Several processes share the recordings, each writes a
@@ -26,21 +32,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from paravox.inference.audio_files import find_audio_files
 from paravox.inference.opening import open_model
 from paravox.inference.prediction import pass_settings, predict_records
-from paravox.inference.records_file import BadRecordings, RecordNames, RecordsFile, fingerprint
+from paravox.inference.printed_records import SHOWN_LABELS, RecordPrinter
+from paravox.inference.records_file import BadRecordings, RecordsFile, fingerprint
 from paravox.modeling.errors import AudioError, ConfigError
-from paravox.modeling.tasks import Task, parse_tasks
+from paravox.modeling.records import RecordNames, parse_windows
+from paravox.modeling.tasks import parse_tasks
 from paravox.runs.device_options import add_device_options, chosen_device
 from paravox.runs.processes import Processes
 from paravox.runs.program import run
-
-SHOWN_LABELS = 3
 
 Predict = Callable[[list[str]], Iterator[dict[str, Any]]]
 
@@ -58,6 +60,8 @@ def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
     processes = Processes.from_environment()
     if processes.count > 1 and arguments.output is None:
         raise ConfigError(f"prediction by {processes.count} processes needs a file: give --output FILE.jsonl")
+    cut = parse_windows(arguments.window_seconds, arguments.stride_seconds)
+    check_printed(arguments)
     device, dtype = chosen_device(processes.device(arguments.device), arguments.dtype)
     model, extractor = open_model(arguments.model, arguments.revision, device, dtype)
     paths = [str(path) for path in find_audio_files(arguments.clips)]
@@ -66,14 +70,22 @@ def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
     def predict(files: list[str]) -> Iterator[dict[str, Any]]:
         seconds, workers = arguments.batch_seconds, arguments.num_workers
         settings = pass_settings(model, len(files), seconds, workers, processes.local_count)
-        settings = replace(settings, show_progress=processes.rank == 0)
-        return predict_records(model, extractor, files, settings)
+        # A line of progress would stand between the rows of the table.
+        shown = processes.rank == 0 and (arguments.output is not None or not sys.stdout.isatty())
+        settings = replace(settings, show_progress=shown)
+        return predict_records(model, extractor, files, settings, cut, arguments.embeddings)
 
     if arguments.output is None:
-        records, bad = print_records(tasks, predict(paths), arguments.json, arguments.skip_bad)
+        printer = (
+            None if arguments.json else RecordPrinter(tasks, paths, arguments.top or SHOWN_LABELS, cut is not None)
+        )
+        records, bad = print_records(RecordNames.beside(tasks), predict(paths), printer, arguments.skip_bad)
     else:
         about = {"model": fingerprint(model), "processes": processes.count}
-        whole = RecordsFile(arguments.output, tasks, paths, about, with_errors=not arguments.skip_bad)
+        # Only what is asked for, so that files of earlier versions can be continued.
+        about |= {"windows": list(cut)} if cut else {}
+        about |= {"embeddings": True} if arguments.embeddings else {}
+        whole = RecordsFile(arguments.output, tasks, paths, about, not arguments.skip_bad, cut is not None)
         records, bad = [], write_records(whole, processes, predict, arguments.overwrite)
     if arguments.skip_bad:
         print(f"{bad.count} clips skipped", *bad.messages, sep="\n", file=sys.stderr)
@@ -93,9 +105,33 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--revision", help="Branch, tag or commit of a model on the Hub (default: main).")
     parser.add_argument("--json", action="store_true", help="Print JSON lines instead of a table.")
     parser.add_argument(
+        "--top",
+        type=int,
+        metavar="N",
+        help="How many labels of a task the table shows, the strongest first (default: 3).",
+    )
+    parser.add_argument(
+        "--window_seconds",
+        type=float,
+        metavar="SECONDS",
+        help="Cut longer recordings into windows of this length (default: they are not cut).",
+    )
+    parser.add_argument(
+        "--stride_seconds",
+        type=float,
+        metavar="SECONDS",
+        help="From the start of one window to the start of the next (default: the length of a window).",
+    )
+    parser.add_argument(
+        "--embeddings",
+        action="store_true",
+        help="Add the representations of each recording to --json or to a .jsonl file.",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
-        help="File to write the predictions to, instead of printing them: .jsonl, or .csv with one column per output.",
+        help="File to write the predictions to, instead of printing them: .jsonl, or .csv with one column per output "
+        "and one row per recording, or per window.",
     )
     parser.add_argument("--overwrite", action="store_true", help="Replace --output instead of going on with it.")
     parser.add_argument(
@@ -116,6 +152,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add_device_options(parser)
     return parser.parse_args(argv)
+
+
+def check_printed(arguments: argparse.Namespace) -> None:
+    """Raises [`ConfigError`] if an option says something of a form that the predictions are not in."""
+    in_table = arguments.output is None and not arguments.json
+    if arguments.top is not None and not in_table:
+        raise ConfigError("top is for the table, but --json and --output have all labels: leave --top out")
+    if arguments.top is not None and arguments.top < 1:
+        raise ConfigError(f"top is {arguments.top}: give the number of labels to show, at least 1")
+    if arguments.embeddings and (in_table or arguments.output is not None and arguments.output.suffix != ".jsonl"):
+        raise ConfigError("embeddings are too long for a table: give --json, or an --output that ends in .jsonl")
 
 
 def write_records(whole: RecordsFile, processes: Processes, predict: Predict, overwrite: bool) -> BadRecordings:
@@ -145,7 +192,7 @@ def part_of(whole: RecordsFile, processes: Processes) -> RecordsFile:
     """The file for the share of one process."""
     name = f"{whole.path.stem}.part-{processes.rank}-of-{processes.count}{whole.path.suffix}"
     share = whole.paths[processes.share(len(whole.paths))]
-    return RecordsFile(whole.path.with_name(name), whole.tasks, share, whole.about, whole.with_errors)
+    return RecordsFile(whole.path.with_name(name), whole.tasks, share, whole.about, whole.with_errors, whole.windowed)
 
 
 def fill(file: RecordsFile, predict: Predict, overwrite: bool) -> None:
@@ -156,10 +203,9 @@ def fill(file: RecordsFile, predict: Predict, overwrite: bool) -> None:
 
 
 def print_records(
-    tasks: list[Task], predicted: Iterable[dict[str, Any]], as_json: bool, skip_bad: bool
+    names: RecordNames, predicted: Iterable[dict[str, Any]], printer: RecordPrinter | None, skip_bad: bool
 ) -> tuple[list[dict[str, Any]], BadRecordings]:
-    """Prints the predictions, JSON lines as they come, and returns them with those that cannot be used."""
-    names = RecordNames.beside(tasks)
+    """Prints the predictions as they come, as JSON lines or by a printer; returns them with those that are bad."""
     bad = BadRecordings(name=names.error)
     records = []
     for record in predicted:
@@ -167,37 +213,11 @@ def print_records(
         if skip_bad and names.error in record:
             continue
         records.append(record)
-        if as_json:
+        if printer is None:
             print(json.dumps(record), flush=True)
-    if not as_json:
-        print_table(tasks, records)
+        else:
+            printer.print(record)
     return records, bad
-
-
-def print_table(tasks: list[Task], records: list[dict[str, Any]]) -> None:
-    """Prints one row per recording: for each task its strongest labels with their values, or its value."""
-    names = RecordNames.beside(tasks)
-    table = Table()
-    table.add_column("clip")
-    for task in tasks:
-        table.add_column(Text(f"{task.name} ({task.unit})" if task.unit else task.name))
-    with_warnings = any(names.warning in record for record in records)
-    if with_warnings:
-        table.add_column("warning")
-    for record in records:
-        cells = [record[names.error]] if names.error in record else [_cell(task, record[task.name]) for task in tasks]
-        if with_warnings:
-            cells.append(record.get(names.warning, ""))
-        # As Text, because Rich would take brackets in a name for its markup.
-        table.add_row(Text(record[names.file]), *map(Text, cells))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
-
-
-def _cell(task: Task, value: Any) -> str:
-    if task.kind == "scalar":
-        return f"{value:.1f}"
-    strongest = sorted(value.items(), key=lambda pair: -pair[1])[:SHOWN_LABELS]
-    return ", ".join(f"{label} {number:.2f}" for label, number in strongest)
 
 
 if __name__ == "__main__":

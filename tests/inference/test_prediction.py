@@ -6,7 +6,7 @@ import torch
 from datasets import Dataset
 from little_corpora import write_clip
 
-from paravox.inference.prediction import as_records, mean_predictions, predict_dataset, predict_files
+from paravox.inference.prediction import mean_predictions, predict_dataset, predict_files
 from paravox.modeling.errors import AudioError
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
 from paravox.modeling.tasks import Task
@@ -98,20 +98,3 @@ def test_means_are_over_models():
     found = mean_predictions(members)
     assert found["age"].tolist() == [30.0, 40.0]
     np.testing.assert_allclose(found["country"], [[0.5, 0.5], [0.5, 0.5]])
-
-
-def test_records_have_labels_and_values_of_their_clip():
-    predictions = {
-        "emotion": np.array([[0.25, 0.5], [0.75, 1.0]]),
-        "age": np.array([31.5, 62.25]),
-        "country": np.array([[0.125, 0.875], [1.0, 0.0]]),
-    }
-    assert as_records(TASKS, predictions, ["a.wav", "b.wav"]) == [
-        {
-            "file": "a.wav",
-            "emotion": {"awe": 0.25, "fear": 0.5},
-            "age": 31.5,
-            "country": {"China": 0.125, "USA": 0.875},
-        },
-        {"file": "b.wav", "emotion": {"awe": 0.75, "fear": 1.0}, "age": 62.25, "country": {"China": 1.0, "USA": 0.0}},
-    ]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 from little_corpora import write_clip
 
 from paravox.modeling.errors import AudioError, ConfigError
@@ -59,7 +61,7 @@ def test_a_stopped_run_reads_only_what_is_missing(saved_members, clips, monkeypa
     monkeypatch.setattr(
         predict,
         "predict_records",
-        lambda model, extractor, files, s: given.append(files) or run(model, extractor, files, s),
+        lambda model, extractor, files, *s: given.append(files) or run(model, extractor, files, *s),
     )
     predict.main(command)
     assert given == [[str(clips / f"{number:02}.wav") for number in range(10, 40)]]
@@ -83,6 +85,41 @@ def test_a_stopped_run_reads_only_what_is_missing(saved_members, clips, monkeypa
     ages = [[float(row["age"]) for row in rows] for rows in (whole, read_csv("predictions.csv"))]
     np.testing.assert_allclose(*ages, atol=0.03 * 19)
     assert ages[0] != ages[1]
+
+
+def test_a_csv_of_windows_goes_on_behind_the_last_recording_that_is_complete(saved_members, clips, monkeypatch):
+    (clips / "01.wav").write_bytes(b"no audio")
+    command = [str(clips), "--model", saved_members[2], "--window_seconds", "0.15", "--output", "windows.csv"]
+    with pytest.raises(AudioError, match="1 of 40"):
+        predict.main(command)
+    whole = read_csv("windows.csv")
+    assert list(whole[0])[:6] == ["file", "window", "windows", "start", "end", "emotion/amusement"]
+    for row in whole:
+        length = soundfile.info(row["file"]).duration if not row["error"] else 0.0
+        assert row["error"] or int(row["windows"]) == max(1, math.ceil(length / 0.15 - 1e-9)), row
+    assert [row["file"][-6:-4] for row in whole if row["error"]] == ["01"]
+    assert sorted({row["file"] for row in whole}) == sorted(map(str, clips.iterdir()))
+    # Cut in the middle of a recording that has several windows.
+    cut = next(place for place, row in enumerate(whole) if place > 30 and row["window"] == "2")
+    lines = open("windows.csv").readlines()
+    with open("windows.csv", "w") as file:
+        file.write("".join(lines[: cut + 1]))
+    given = []
+    run = predict.predict_records
+    monkeypatch.setattr(
+        predict,
+        "predict_records",
+        lambda model, extractor, files, *s: given.append(files) or run(model, extractor, files, *s),
+    )
+    with pytest.raises(AudioError, match="1 of 40"):
+        predict.main(command)
+    assert given[0][0] == whole[cut]["file"]
+    again = read_csv("windows.csv")
+    assert [(row["file"], row["window"], row["start"]) for row in again] == [
+        (row["file"], row["window"], row["start"]) for row in whole
+    ]
+    with pytest.raises(ConfigError, match="holds predictions of another model"):
+        predict.main([*command, "--stride_seconds", "0.1"])
 
 
 def test_a_bad_recording_becomes_a_record_and_the_exit_code_is_1(saved_members, clips, capsys):

@@ -145,10 +145,34 @@ def test_any_name_is_predicted_into_files_that_go_on(model_folder, tmp_path, suf
         assert row["file_"].endswith(".wav") and float(row["error"]) == pytest.approx(float(other["error"]), abs=1e-5)
 
 
+def test_any_name_stands_beside_windows_and_embeddings(model_folder, tmp_path, capsys):
+    clip = str(model_folder / "clips" / "0.wav")
+    command = [clip, "--model", str(model_folder / "model"), "--window_seconds", "0.1"]
+    (record,) = predict.main([*command, "--embeddings", "--json"])
+    analyse = pipeline("vocal-burst-analysis", model=str(model_folder / "model"))
+    expected = analyse(clip, window_seconds=0.1, return_embeddings=True)
+    assert set(record) == {"file_", *expected} and record["windows"] == pytest.approx(expected["windows"], rel=1e-3)
+    assert [set(window) for window in record["windows_"]] == [set(window) for window in expected["windows_"]]
+    assert set(record["embeddings"]["joint"]) == set(NAMES)
+    for name in NAMES:
+        joint = expected["embeddings"]["joint"][name]
+        assert record["embeddings"]["joint"][name] == pytest.approx(joint, rel=1e-3, abs=1e-5)
+    output = tmp_path / "windows.csv"
+    for _ in range(2):  # the second time there is nothing left to do
+        predict.main([*command, "--output", str(output)])
+        rows = list(csv.DictReader(output.read_text().splitlines()))
+        assert [(row["window"], row["windows_"], row["start"]) for row in rows] == [
+            (str(number), "3", str(window["start"])) for number, window in enumerate(record["windows_"], start=1)
+        ]
+        assert [float(row["windows"]) for row in rows] == pytest.approx([one["windows"] for one in record["windows_"]])
+
+
 def test_any_name_stands_in_the_table_of_predict(model_folder, capsys):
     clip = str(model_folder / "clips" / "0.wav")
-    predict.main([clip, "--model", str(model_folder / "model")])
-    assert "[bold]" in capsys.readouterr().out.replace("\n", "")
+    for options in ([], ["--window_seconds", "0.1"]):
+        predict.main([clip, "--model", str(model_folder / "model"), *options])
+        lines = capsys.readouterr().out.splitlines()
+        assert "[bold]" in lines[0] and [line.startswith(clip) for line in lines[1:]] == [True] * (3 if options else 1)
 
 
 @pytest.mark.slow
