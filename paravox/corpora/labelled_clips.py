@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
-
-from paravox.corpora.faults import Faults, check_files, plain
-from paravox.corpora.reading import list_audio, list_files, nothing_found
+from paravox.corpora.class_folders import find_class_folders, refuse_labels_alike
+from paravox.corpora.faults import Faults, check_files
 from paravox.corpora.tables import read_table
 from paravox.modeling.errors import CorpusError
 
@@ -52,7 +50,7 @@ def read_labelled_clips(place: str | Path) -> LabelledClips:
         clips = _read_labels(place / TABLE)
     else:
         clips = _read_class_folders(place)
-    _refuse_labels_that_look_alike(place, clips.labels)
+    refuse_labels_alike(place, clips.labels)
     return clips
 
 
@@ -70,27 +68,12 @@ def _read_labels(table: Path) -> LabelledClips:
 
 
 def _read_class_folders(folder: Path) -> LabelledClips:
-    advice = f"give a folder with one sub-folder per label, or with a table {TABLE}"
-    files = [path for path in list_audio(list_files(folder)) if not _is_hidden(path.relative_to(folder))]
-    if not files:
-        raise nothing_found(folder, "recording in a sub-folder per label", advice)
-    beside = [path for path in files if path.parent == folder]
-    if beside:
+    clips = find_class_folders(folder)
+    if clips["split"].notna().any():
+        first = Path(clips["path"][clips["split"].eq("train").argmax()]).parts[0]
         raise CorpusError(
-            f"{folder}: {beside[0].name} lies beside the folders of the labels, and so do {len(beside) - 1} more "
-            f"recordings: move each into the folder of its label, or {advice}"
+            f"{folder} has folders of splits, such as {first}, with the labels in them: give one of them, such as "
+            f"{folder / first}"
         )
-    labels = [path.relative_to(folder).parts[0] for path in files]
-    return LabelledClips([str(path) for path in files], labels, None, f"the sub-folders of {folder}")
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _refuse_labels_that_look_alike(place: Path, labels: list[str]) -> None:
-    names = pd.Series(sorted(set(labels)))
-    alike = names[names.map(plain).duplicated(keep=False)].tolist()
-    if alike:
-        shown = " and ".join(map(repr, alike[:2]))
-        raise CorpusError(f"{place} has the labels {shown}, which look like one: write them in the same way")
+    paths = [str(folder / name) for name in clips["path"]]
+    return LabelledClips(paths, clips["label"].tolist(), None, f"the sub-folders of {folder}")

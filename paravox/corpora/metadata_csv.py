@@ -1,5 +1,6 @@
 """Any corpus as a folder with a table `metadata.csv`, the layout of the `audiofolder` builder of `datasets`."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from paravox.corpora.splitting import SPLIT_NAMES, datasets_by_split, split_by_s
 from paravox.corpora.tables import read_table
 from paravox.modeling.errors import CorpusError
 from paravox.modeling.tasks import Task
+
+logger = logging.getLogger(__name__)
 
 # The columns that mean something whatever the tasks are.
 NAMED_COLUMNS = ("file_name", "speaker", "split", "path")
@@ -57,7 +60,8 @@ def read_metadata_csv(
     if clips.empty:
         raise CorpusError(f"{table} lists no clip: add rows")
     faults = Faults(table)
-    if "speaker" not in clips:
+    has_speakers = "speaker" in clips
+    if not has_speakers:
         clips["speaker"] = clips["file_name"]
     if "split" in clips:
         splits = clips["split"].str.strip().str.lower().map(SPLIT_NAMES)
@@ -66,6 +70,13 @@ def read_metadata_csv(
     else:
         _refuse_split_of_other_name(table, clips)
         clips["split"] = split_by_speaker(clips["speaker"], seed)
+        logger.warning(
+            "%s has no column split: %s were dealt out to Train, Val and Test",
+            table,
+            "its speakers"
+            if has_speakers
+            else "its clips, each of which counts as a speaker because there is no column speaker either,",
+        )
     check_files(faults, folder, clips["file_name"])
     check_splits(faults, clips, to_train)
     check_labels(faults, clips, tasks, to_train)

@@ -3,6 +3,7 @@
 CORPUS_NAMES = (
     "exvo",
     "metadata_csv",
+    "class_folders",
     "dataset",
     "iemocap",
     "msp_improv",

@@ -13,6 +13,7 @@ from datasets import Dataset, DatasetDict
 
 from paravox.corpora import (
     acted_corpora,
+    class_folders,
     esd,
     exvo,
     iemocap,
@@ -51,6 +52,7 @@ class Corpus:
 CORPORA = {
     "exvo": Corpus(exvo.read_exvo),
     "metadata_csv": Corpus(metadata_csv.read_metadata_csv),
+    "class_folders": Corpus(class_folders.read_class_folders),
     "dataset": Corpus(saved_dataset.read_dataset),
     "iemocap": Corpus(iemocap.read_iemocap, iemocap.LABELS),
     "msp_improv": Corpus(msp_improv.read_msp_improv, msp_improv.LABELS),
@@ -79,8 +81,8 @@ def load_corpus(
     """Opens a corpus with its splits.
 
     Args:
-        corpus (`str`): a key of `CORPORA`. `metadata_csv` is a folder with that file; `dataset` is what `save_to_disk`
-            wrote, Parquet, or a name on the Hub.
+        corpus (`str`): a key of `CORPORA`. `metadata_csv` is a folder with that file; `class_folders` is one with a
+            sub-folder per label; `dataset` is what `save_to_disk` wrote, Parquet, or a name on the Hub.
         data_dir (`str` or `Path`): the folder of the corpus.
         tasks (list of [`Task`], *optional*): the labels that the corpus must have. An emotion corpus has those of a
         task

@@ -25,8 +25,8 @@ class CorpusSettings:
         default="metadata_csv",
         metadata={
             # The names are written out, because the readers take seconds to import.
-            "help": "One of exvo, metadata_csv, dataset, iemocap, msp_improv, msp_podcast, masc, esd, emodb, ased, "
-            "turev, ravdess."
+            "help": "One of exvo, metadata_csv, class_folders, dataset, iemocap, msp_improv, msp_podcast, masc, esd, "
+            "emodb, ased, turev, ravdess."
         },
     )
     corpus_options: dict | None = field(

@@ -32,11 +32,11 @@ EMOTION = Task("emotion", "classes", labels=("angry", "calm", "happy", "sad"))
 
 def test_every_emotion_corpus_has_its_label_set():
     assert {name: list(CORPORA[name].emotions) for name in EMOTION_CORPORA} == LABEL_SETS
-    assert set(CORPORA) == {"exvo", "metadata_csv", "dataset", *LABEL_SETS}
+    assert set(CORPORA) == {"exvo", "metadata_csv", "class_folders", "dataset", *LABEL_SETS}
     assert tuple(CORPORA) == CORPUS_NAMES
     for name, labels in LABEL_SETS.items():
         assert emotion_tasks(name) == [Task("emotion", "classes", labels=tuple(labels))]
-    assert emotion_tasks("exvo") == emotion_tasks("metadata_csv") == []
+    assert emotion_tasks("exvo") == emotion_tasks("metadata_csv") == emotion_tasks("class_folders") == []
 
 
 def write_iemocap(folder):
