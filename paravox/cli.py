@@ -12,6 +12,7 @@ from paravox.modeling.errors import did_you_mean
 from paravox.runs.program import INTERRUPTED, START_AGAIN, reader_may_leave, run
 
 COMMANDS = {
+    "init": ("init", "look at a folder of clips and write a YAML file that trains on them"),
     "train": ("burst2vec.train", "train a Burst2Vec model from a YAML file"),
     "train_compare": ("burst2vec.train_compare", "train the ExVo challenge's baseline on openSMILE functionals"),
     "repeat": ("burst2vec.repeat", "train one YAML file with several seeds and compare the runs, with intervals"),

@@ -3,8 +3,10 @@
     paravox describe recipes/burst2vec/configs/real_bursts.yaml --data_dir FOLDER
     paravox describe recipes/burst2vec/configs/hl.yaml --data_dir EXVO --output_dir runs/describe
     paravox describe --corpus emodb --data_dir EMODB
+    paravox describe FOLDER
 
-The labels are those of the tasks in the YAML file. Without one, a corpus with one emotion per clip is described by its
+The labels are those of the tasks in the YAML file. For a folder alone, with a table or with one sub-folder per label,
+they are guessed as paravox init guesses them. Without one, a corpus with one emotion per clip is described by its
 emotions, and any other corpus without labels. The last table is table 1 of the Burst2Vec paper: duration, clips,
 speakers, their sex where the corpus has a column sex (female or male, f or m), and the speakers by label for each task
 of classes whose label belongs to a speaker, such as a country. A speaker whose clips differ counts as unknown.
@@ -25,6 +27,7 @@ from rich.console import Console
 
 from paravox.corpora.class_weights import without_balanced_weights
 from paravox.corpora.description import describe_split, description_tables
+from paravox.corpora.guessing import guess_corpus
 from paravox.corpora.names import CORPUS_NAMES
 from paravox.corpora.registry import emotion_tasks, load_corpus
 from paravox.corpora.table_1 import (
@@ -60,7 +63,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         type=Path,
         nargs="?",
         help="a YAML file with tasks, such as one that trains a model; its keys data_dir, corpus and audio are used "
-        "where the options below are not given, and corpus_options go to the reader of the corpus",
+        "where the options below are not given, and corpus_options go to the reader of the corpus; or the folder of a "
+        "corpus",
     )
     parser.add_argument("--data_dir", metavar="FOLDER", help="the folder of the corpus")
     parser.add_argument("--corpus", metavar="NAME", help=f"one of {', '.join(CORPUS_NAMES)} (default: metadata_csv)")
@@ -107,16 +111,29 @@ def read_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     settings = {"corpus": "metadata_csv", "audio": "provided"}
     if arguments.settings is not None:
-        if arguments.settings.is_dir():
-            raise ConfigError(
-                f"{arguments.settings} is a folder, expected a YAML file: give the folder of the corpus by --data_dir"
-            )
-        settings |= read_yaml(arguments.settings)
+        settings |= guessed(arguments) if arguments.settings.is_dir() else read_yaml(arguments.settings)
     given = {name: getattr(arguments, name) for name in ("data_dir", "corpus", "audio")}
     settings |= {name: value for name, value in given.items() if value is not None}
     if settings.get("data_dir") is None:
         raise ConfigError("no data_dir is given: add --data_dir with the folder of the corpus")
     return settings
+
+
+def guessed(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a folder that stands in the place of a YAML file."""
+    if arguments.corpus is not None or arguments.data_dir is not None:
+        raise ConfigError(
+            f"{arguments.settings} is a folder, expected a YAML file beside --corpus and --data_dir: give the folder "
+            "of the corpus by --data_dir"
+        )
+    guess = guess_corpus(arguments.settings, to_train=False)
+    tasks = [task.to_dict() for task in guess.tasks]
+    names = ", ".join(f"{task.name} ({task.kind})" for task in guess.tasks) or "none"
+    print(
+        f"tasks, guessed from {guess.source}: {names}. paravox init {arguments.settings} writes a YAML file with them"
+    )
+    settings = {"data_dir": str(arguments.settings), "corpus": guess.corpus, "corpus_options": guess.options}
+    return settings | ({"tasks": tasks} if tasks else {})
 
 
 def write_table_1(table: PaperTable, folder: Path) -> list[Path]:

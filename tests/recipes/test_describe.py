@@ -145,7 +145,10 @@ def test_any_other_corpus_without_settings_has_no_labels(corpus, capsys):
 def test_settings_that_do_not_fit(corpus, open_corpora):
     for argv, message in (
         (["nowhere.yaml", "--data_dir", "corpus"], "nowhere.yaml does not exist"),
-        (["corpus"], "corpus is a folder, expected a YAML file: give the folder of the corpus by --data_dir"),
+        (
+            ["corpus", "--data_dir", "corpus"],
+            "corpus is a folder, expected a YAML file beside --corpus and --data_dir: give",
+        ),
         (["tasks.yaml"], "no data_dir is given: add --data_dir"),
         (["--data_dir", "corpus", "--corpus", "emo_db"], "corpus 'emo_db' is not known: did you mean 'emodb'"),
     ):
