@@ -28,6 +28,7 @@ COMMANDS = {
     "publish": ("publish", "publish a saved model on the Hub"),
     "describe": ("describe", "show what a corpus holds"),
     "configs": ("configs", "list the YAML files that come with paravox, or print one of them"),
+    "doctor": ("doctor", "say what is installed, which device is used, and what is missing"),
     "prefinetune": ("prefinetuning.prefinetune", "pre-finetune an encoder on emotion corpora"),
     "few_shot": ("prefinetuning.few_shot", "run the few-shot study"),
     "report": ("prefinetuning.report", "make the figures and tables of the few-shot study"),
