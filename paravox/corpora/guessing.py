@@ -90,7 +90,7 @@ def guess_corpus(folder: str | Path, metadata: str | None = None, to_train: bool
     if metadata is None:
         clips = load_corpus("class_folders", folder, to_train=to_train)
         return _guess_class_folders(folder, clips)
-    options = {} if metadata == TABLE else {"metadata": metadata}
+    options: dict[str, Any] = {} if metadata == TABLE else {"metadata": metadata}
     clips = load_corpus("metadata_csv", folder, to_train=to_train, **options)
     table = pd.concat([split.to_pandas() for split in clips.values()], ignore_index=True)
     guess = GuessedCorpus("metadata_csv", options, metadata, _sizes(clips))

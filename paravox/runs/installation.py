@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -134,13 +135,13 @@ def check_device() -> Iterator[Finding]:
 
 def check_recordings() -> Iterator[Finding]:
     """Writes a short recording in each format and reads it, which needs no ffmpeg."""
-    yield from _read_back({name: lambda how=how: _by_soundfile(*how) for name, how in FORMATS.items()})
+    yield from _read_back({name: partial(_by_soundfile, *how) for name, how in FORMATS.items()})
     pyav = [requirement for requirement in _requirements("av") if not _fits(requirement)]
     if pyav:
         names = ", ".join([*PYAV_FORMATS, *PYAV_DECODERS])
         yield Finding("missing", f"{names}: these need PyAV", _pip_line(pyav))
         return
-    yield from _read_back({name: lambda how=how: _by_pyav(*how) for name, how in PYAV_FORMATS.items()})
+    yield from _read_back({name: partial(_by_pyav, *how) for name, how in PYAV_FORMATS.items()})
     import av
 
     for name, decoder in PYAV_DECODERS.items():

@@ -21,7 +21,7 @@ def starter_settings(guess: GuessedCorpus, folder: str | Path, encoder: str, nam
         name (`str`): of the file without its ending.
     """
     clips = ", ".join(f"{count} in {split}" for split, count in guess.splits.items())
-    corpus = {"data_dir": str(folder), "corpus": guess.corpus}
+    corpus: dict[str, Any] = {"data_dir": str(folder), "corpus": guess.corpus}
     corpus |= {"corpus_options": guess.options} if guess.options else {}
     parts = [
         _comment(f"A first model for {folder}. Train it: paravox train {name}.yaml"),
