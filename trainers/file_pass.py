@@ -249,7 +249,9 @@ class _Group:
             self.functionals.append(chunk.functionals.clone())
 
 
-def _loader(extractor: Any, paths: Sequence[str], settings: PassSettings, cut: Windows | None) -> Iterable[Decoded]:
+def _loader(
+    extractor: Any, paths: Sequence[str], settings: PassSettings, cut: Windows | None = None
+) -> Iterable[Decoded]:
     size = FILES_PER_CHUNK if cut is None else LONG_FILES_PER_CHUNK
     chunks = (list(paths[start : start + size]) for start in range(0, len(paths), size))
     return DataLoader(

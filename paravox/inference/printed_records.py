@@ -48,7 +48,8 @@ class RecordPrinter:
         titles = ["clip", *(["seconds"] if windowed else []), *map(_title, tasks)]
         names = max((cell_len(_printable(path)) for path in paths), default=0)
         wanted = [names, *times, *(_widest(task, top) for task in tasks)]
-        least = [_LEAST_NAME, *times, *(max(_LEAST_CELL, _widest(task, 1)) for task in tasks)]
+        # One label with its number and, if another one follows, a comma.
+        least = [_LEAST_NAME, *times, *(max(_LEAST_CELL, _widest(task, 1) + (top > 1)) for task in tasks)]
         self.widths = [max(cell_len(title), width) for title, width in zip(titles, wanted, strict=True)]
         if width is None and sys.stdout.isatty():
             width = shutil.get_terminal_size().columns

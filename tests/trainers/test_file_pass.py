@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from little_corpora import write_clip
 
 from paravox.modeling.feature_extraction_burst2vec import Burst2VecFeatureExtractor
+from paravox.modeling.records import Windows
 from paravox.trainers import file_pass
 from paravox.trainers.clip_pass import PassSettings
 from paravox.trainers.file_pass import DecodedFiles, default_workers, pass_over_files
@@ -81,8 +83,8 @@ def test_results_are_those_of_each_file_alone_in_the_given_order(model, extracto
         assert files[row] in errors[row] and words in errors[row]
 
 
-def test_windows_are_small_at_first_and_hold_some_batches(model, extractor, files):
-    # Sixteen files, one chunk, have about 5 s: with a tenth of that in a batch, each chunk is a window.
+def test_groups_are_small_at_first_and_hold_some_batches(model, extractor, files):
+    # Sixteen files, one chunk, have about 5 s: with a tenth of that in a batch, each chunk is a group.
     assert [part.files for part in run(model, extractor, files, max_batch_seconds=0.3)] == [16, 16, 8]
     assert [part.files for part in run(model, extractor, files, max_batch_seconds=4.0)] == [32, 8]
     assert [part.files for part in run(model, extractor, files, max_batch_seconds=50.0)] == [40]
@@ -98,6 +100,47 @@ def test_batches_are_sorted_by_length_and_within_their_budget(model, extractor, 
     frames = [shape[-1] for shape in shapes]
     assert sum(shape[0] for shape in shapes) == 15 and frames == sorted(frames, reverse=True)
     assert max(shape[0] * shape[2] / 100 for shape in shapes) <= 1.0
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_workers": 2, "max_batch_seconds": 0.3}])
+def test_files_that_are_cut_have_a_result_per_window(model, extractor, files, settings):
+    cut, rate = Windows(0.2, 0.15), 16_000
+    settings = PassSettings(**{"max_batch_seconds": 1.0, "show_progress": False, **settings})
+    row, errors, longest = 0, {}, 0
+    for part in pass_over_files(model, extractor, files[:20] + files[39:], step, settings, cut=cut):
+        done = 0
+        for position, spans in enumerate(part.spans):
+            path = (files[:20] + files[39:])[row]
+            row += 1
+            ages = part.results["age"][done : done + len(spans)] if part.results else []
+            done += len(spans)
+            if position in part.errors:
+                errors[path] = part.errors[position]
+                assert spans == [(0, 0)] and not np.any(ages)
+                continue
+            samples = extractor.load(path) if path != files[39] else soundfile.read(path, dtype="float32")[0]
+            assert spans[0][0] == 0 and spans[-1][1] == len(samples)
+            longest = max(longest, len(spans))
+            with torch.no_grad():
+                parts = [(samples[start:end], rate) for start, end in spans]
+                alone = [model(**extractor([one], return_tensors="pt")).predictions["age"].item() for one in parts]
+            np.testing.assert_allclose(ages, alone, rtol=1e-5, atol=1e-5)
+        assert not part.results or len(part.results["age"]) == done
+    # A file of 3 s, which the model does not take whole, can be cut.
+    assert row == 21 and list(errors) == [files[4], files[17], files[18]] and longest == 20
+
+
+def test_functionals_go_with_their_windows(extractor):
+    group = file_pass._Group(10, Windows(1.0, 1.0))
+    lengths = [25, 0, 8, 12]
+    sizes = [end - start for length in lengths if length for start, end in group.cut.spans(length, 10)]
+    samples = torch.arange(float(sum(lengths)))
+    group.add(file_pass.Decoded(samples, lengths, {1: "bad"}, torch.tensor(sizes)[:, None] + 0.5))
+    batches = list(file_pass._batches(group, 10, PassSettings(max_batch_seconds=1.0)))
+    rows = torch.cat([batch["index"] for batch in batches]).tolist()
+    assert sorted(rows) == [0, 1, 2, 4, 5, 6] and group.lengths == [10, 10, 10, 0, 8, 10, 10]
+    for batch in batches:
+        assert torch.equal(batch["functionals"][:, 0], batch["lengths"] + 0.5)
 
 
 def test_files_none_of_which_can_be_used_give_errors_alone(model, extractor, files):
