@@ -88,9 +88,9 @@ def main(argv: list[str] | None = None) -> list[dict[str, Any]]:
         whole = RecordsFile(arguments.output, tasks, paths, about, not arguments.skip_bad, cut is not None)
         records, bad = [], write_records(whole, processes, predict, arguments.overwrite)
     if arguments.skip_bad:
-        print(f"{bad.count} clips skipped", *bad.messages, sep="\n", file=sys.stderr)
+        print(f"{many(bad.count, 'clip')} skipped", *bad.messages, sep="\n", file=sys.stderr)
     elif bad.count:
-        raise AudioError(f"{bad.count} of {len(paths)} recordings cannot be used: {'; '.join(bad.messages)}")
+        raise AudioError(f"{bad.count} of {many(len(paths), 'recording')} cannot be used: {'; '.join(bad.messages)}")
     return records
 
 
@@ -165,6 +165,11 @@ def check_printed(arguments: argparse.Namespace) -> None:
         raise ConfigError("embeddings are too long for a table: give --json, or an --output that ends in .jsonl")
 
 
+def many(count: int, what: str) -> str:
+    """A number of things, such as `1 clip` and `2 clips`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def write_records(whole: RecordsFile, processes: Processes, predict: Predict, overwrite: bool) -> BadRecordings:
     """Writes the predictions into a file, or goes on with it; several processes write parts, which are then joined.
 
@@ -184,7 +189,7 @@ def write_records(whole: RecordsFile, processes: Processes, predict: Predict, ov
         if processes.rank > 0:
             return BadRecordings()
         deque(whole.kept_records(), maxlen=0)  # which counts them
-    print(f"{whole.path}: {len(whole.paths)} recordings, {whole.bad.count} of them cannot be used")
+    print(f"{whole.path}: {many(len(whole.paths), 'recording')}, {whole.bad.count} of them cannot be used")
     return whole.bad
 
 

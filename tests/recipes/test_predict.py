@@ -163,7 +163,7 @@ def test_clips_that_cannot_be_read_are_skipped_on_request_alone(saved_members, c
 def test_nothing_is_predicted_where_no_clip_can_be_read(saved_members, clips, capsys):
     (clips / "1.wav").write_bytes(b"no audio")
     assert predict.main([str(clips / "1.wav"), "--model", saved_members[0], "--skip_bad"]) == []
-    assert "1 clips skipped" in capsys.readouterr().err
+    assert "1 clip skipped" in capsys.readouterr().err
 
 
 def test_the_command_line(tmp_path, capsys):
