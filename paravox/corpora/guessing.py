@@ -14,7 +14,7 @@ from paravox.corpora.metadata_csv import NAMED_COLUMNS
 from paravox.corpora.registry import load_corpus
 from paravox.corpora.tables import read_table
 from paravox.modeling.errors import ConfigError, CorpusError
-from paravox.modeling.tasks import Task
+from paravox.modeling.tasks import Task, free_name
 
 TABLE = "metadata.csv"
 TABLE_SUFFIXES = (".csv", ".tsv")
@@ -137,7 +137,7 @@ def _guess_columns(guess: GuessedCorpus, table: pd.DataFrame) -> None:
     columns = {name: judge_column(name, table[name]) for name in table.columns}
     shares = [name for name, column in columns.items() if column.kind in ("share", "flag")]
     if len(shares) > 1:
-        name = next(name for name in INTENSITIES if name not in columns)
+        name = next((name for name in INTENSITIES if name not in columns), free_name(INTENSITIES[-1], columns))
         known = int(table[shares].notna().all(axis=1).sum())
         guess.add(
             Task(name, "intensities", labels=tuple(shares)),

@@ -40,7 +40,8 @@ def test_columns_become_tasks_of_each_kind(tmp_path):
         "notes": [None],
         "place": ["A"],
         "source": ["tape", "phone"],
-        "home town": ["x", "y"],
+        "home town: (which?)": ["x", "y"],
+        "of two\nlines": ["x", "y"],
     }
     guess = guess_corpus(write_table(tmp_path, table))
     assert guess.corpus == "metadata_csv" and guess.options == {} and not guess.notes
@@ -50,6 +51,7 @@ def test_columns_become_tasks_of_each_kind(tmp_path):
         "age": ("scalar", (21, 68)),
         "country": ("classes", ("China", "USA")),
         "emotion": ("classes", ("0", "1", "2")),
+        "home town: (which?)": ("classes", ("x", "y")),
     }
     assert "all of them known in 9 clips" in guess.remarks["emotions"] and guess.tasks[1].unit == "years"
     assert "range: [0, 2]" in guess.remarks["emotion"] and "6 clips per label" in guess.remarks["country"]
@@ -63,7 +65,7 @@ def test_columns_become_tasks_of_each_kind(tmp_path):
         "notes": "empty",
         "place": "says A everywhere",
         "source": "where the recordings come from",
-        "home town": "must be a plain word",
+        "of two\nlines": "must be text of one line",
     }
     assert guess.unused.keys() == reasons.keys()
     assert all(words in guess.unused[column] for column, words in reasons.items()), guess.unused
@@ -98,6 +100,12 @@ def test_a_class_that_is_not_in_train_cannot_be_learned(tmp_path):
     guess = guess_corpus(write_table(tmp_path, table))
     assert list(found(guess)) == ["age"] and guess.unused == {"mood": "class of 'mood' that never occurs in Train: mad"}
     assert guess.notes == ["There is no column speaker, so each clip counts as a speaker of its own."]
+
+
+def test_a_task_of_several_columns_has_a_name_that_no_column_has(tmp_path):
+    table = {name: ["sad", "glad"] for name in ("emotion", "emotions", "intensities", "intensities_")}
+    guess = guess_corpus(write_table(tmp_path, table | {"awe": [0.5, 0.25], "fear": [0.5, 1]}))
+    assert [task.name for task in guess.tasks] == ["intensities__", *table]
 
 
 def test_one_column_from_0_to_1_is_a_scalar_or_classes(tmp_path):

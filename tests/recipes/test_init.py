@@ -25,7 +25,9 @@ def cycled(*cells):
 TABLES = {
     "intensities": NAMED | {"awe": cycled(0.1, 0.9, 0.5), "fear": cycled(1, 0, 0.25)},
     "scalars": NAMED | {"age": cycled(20, 33.5, 61), "valence": cycled(-1, 0, 1)},
-    "classes": NAMED | {"mood": cycled("joy", "so-so", "no"), "country": cycled("China", "South Africa")},
+    "classes": NAMED
+    | {"mood": cycled("joy", "so-so", "no"), "country": cycled("China", "South Africa")}
+    | {"home town: (which?)": cycled("a: b", "# c")},
     "mixed": NAMED | {"awe": cycled(0.1, 1), "fear": cycled(1, 0), "age": cycled(20, 61), "mood": cycled("a", "b")},
     "without_split": {"speaker": SPEAKERS, "age": cycled(20, 33, 61)},
     "without_speaker": {"split": SPLITS, "mood": cycled("joy", "sorrow")},
@@ -42,7 +44,7 @@ FOLDERS = {
 KINDS = {
     "intensities": {"emotion": "intensities"},
     "scalars": {"age": "scalar", "valence": "scalar"},
-    "classes": {"mood": "classes", "country": "classes"},
+    "classes": {"mood": "classes", "country": "classes", "home town: (which?)": "classes"},
     "mixed": {"emotion": "intensities", "age": "scalar", "mood": "classes"},
     "semicolons": {"emotion": "intensities", "age": "scalar", "mood": "classes"},
     "without_split": {"age": "scalar"},
