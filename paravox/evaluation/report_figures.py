@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from paravox.evaluation.reliability import Reliability
 from paravox.evaluation.figure_style import BLUE, ORANGE, VERMILION, as_written
 from paravox.evaluation.group_scores import Score
+from paravox.evaluation.reliability import Reliability
 from paravox.modeling.tasks import Task
 
 WIDTH = 4.8

@@ -11,7 +11,6 @@ from sklearn.metrics import confusion_matrix
 
 import paravox
 from paravox.evaluation.bootstrap import DRAWS
-from paravox.evaluation.reliability import BINS, class_reliability, intensity_reliability
 from paravox.evaluation.group_scores import (
     MIN_CLIPS,
     MIN_SPEAKERS,
@@ -26,6 +25,7 @@ from paravox.evaluation.group_scores import (
     speaker_names,
 )
 from paravox.evaluation.html_page import Cell, HtmlAudio, HtmlFigure, HtmlTable, Paragraph, Part, Section, write_page
+from paravox.evaluation.reliability import BINS, class_reliability, intensity_reliability
 from paravox.evaluation.report_figures import plot_confusion, plot_intervals, plot_reliability, plot_scalar
 from paravox.evaluation.score_names import metric_title
 from paravox.modeling.losses import fully_known

@@ -5,9 +5,9 @@ import pytest
 from matplotlib.collections import PathCollection
 from sklearn.metrics import confusion_matrix, recall_score
 
-from paravox.evaluation.reliability import reliability
 from paravox.evaluation.figure_style import figure_bytes
 from paravox.evaluation.group_scores import Score
+from paravox.evaluation.reliability import reliability
 from paravox.evaluation.report_figures import WIDTH, plot_confusion, plot_intervals, plot_reliability, plot_scalar
 from paravox.modeling.tasks import Task
 

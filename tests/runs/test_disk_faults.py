@@ -128,7 +128,9 @@ def states(folder):
 
 
 def model(folder):
-    config = Burst2VecConfig(encoder=WhisperConfig(d_model=16, encoder_layers=1, encoder_attention_heads=2), tasks=TASKS)
+    config = Burst2VecConfig(
+        encoder=WhisperConfig(d_model=16, encoder_layers=1, encoder_attention_heads=2), tasks=TASKS
+    )
     with model_written_aside(folder / "model") as part:
         config.save_pretrained(part)
 
