@@ -10,6 +10,7 @@ import torch
 
 from paravox.inference.defaults import DEFAULT_MODEL
 from paravox.inference.opening import FeatureExtractor, Model, open_model
+from paravox.inference.prediction import UNUSUAL as HOW_UNUSUAL
 from paravox.inference.prediction import describe, pass_settings
 from paravox.inference.sound_settings import SoundSettings
 from paravox.inference.sounds import Span, find_sounds
@@ -219,8 +220,8 @@ def name_sounds(
         show_progress (`bool`, *optional*, defaults to `True`): show one line with the time left.
 
     Returns:
-        `dict` of `np.ndarray`: per task its outputs `(sounds, ...)`, calibrated if the model was, and `clip/unusual`
-        `(sounds,)` if the model knows it. It is empty if there is no sound.
+        `dict` of `np.ndarray`: per task its outputs `(sounds, ...)`, calibrated if the model was, and how unusual each
+        sound is `(sounds,)` if the model knows it. It is empty if there is no sound.
     """
     features = DeviceFeatures(extractor)
 
@@ -253,7 +254,7 @@ def as_events(
     groups: list[list[Event]] = []
     for row, sound in enumerate(sounds):
         scores = dict(zip(task.labels, results[task.name][row].tolist(), strict=True))
-        unusual = float(results["clip/unusual"][row]) if "clip/unusual" in results else None
+        unusual = float(results[HOW_UNUSUAL][row]) if HOW_UNUSUAL in results else None
         event = _as_event(sound, scores, unusual, least_certainty)
         if not keep_uncertain and not event.certainty >= least_certainty:
             continue

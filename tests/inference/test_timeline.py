@@ -8,6 +8,7 @@ import soundfile
 import torch
 
 import paravox
+from paravox.inference.prediction import UNUSUAL
 from paravox.inference.sounds import Span
 from paravox.inference.timeline import as_events, choose_task, default_certainty, envelope_of
 from paravox.modeling.errors import AudioError, ConfigError
@@ -107,7 +108,7 @@ def test_a_recording_without_a_sound_has_no_event(model, extractor):
 
 def scores(*rows, unusual=None):
     found = {"emotion": np.array(rows)}
-    return found if unusual is None else found | {"clip/unusual": np.array(unusual)}
+    return found if unusual is None else found | {UNUSUAL: np.array(unusual)}
 
 
 def test_parts_that_touch_and_are_alike_become_one_event():
