@@ -28,6 +28,7 @@ EXTRAS = {
     "optuna": "a search of settings",
     "onnx": "export to ONNX",
     "ray": "the few-shot study on a cluster",
+    "secrets": "a search for keys and passwords before a model is published",
     "tensorboard": "training curves in TensorBoard",
 }
 SHOWN_PACKAGES = ("torch", "transformers")
