@@ -9,9 +9,9 @@ INSTALLED := $(VENV)/.installed
 # How many processes run the tests. One that has finished its share takes over tests of the others.
 WORKERS ?= 2
 PYTEST := HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests --numprocesses $(WORKERS) --dist worksteal
-CODE := benchmarks model_cards modeling paravox recipes tests trainers setup.py
+CODE := benchmarks docs/site model_cards modeling paravox recipes tests trainers setup.py
 
-.PHONY: help setup demo test test-slow test-all test-versions test-floors robustness quality types style release-check publish bench
+.PHONY: help setup demo test test-slow test-all test-versions test-floors robustness quality types style release-check publish docs bench
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -70,6 +70,10 @@ release-check: setup  ## Build and try what would be released, and compare its v
 
 publish: setup  ## Publish a saved model: FOLDER=runs/mine/model REPO=me/name
 	$(BIN)/python recipes/publish.py $(FOLDER) $(REPO)
+
+docs: setup  ## Build the documentation as a site into build/site; a warning is an error
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: setup  ## Run the benchmarks; ENCODER= (a Whisper), NEMO=, DATA_DIR=, MODEL= and CLIP= add those that need them
 	$(BIN)/python benchmarks/start_up.py $(if $(MODEL),--model $(MODEL) --clip $(CLIP))

@@ -1,8 +1,8 @@
 """A hook of MkDocs: takes the pages of the site from the whole checkout, not only from docs/.
 
 A page has the place that its file has in the checkout, so that a relative link such as `../recipes/burst2vec/README.md`
-leads to the same thing there, on a page that shows the repository, and in the site. Besides the pages of the navigation,
-the site has what they link to, such as tables of results, and nothing else.
+leads to the same thing where the repository is shown and in the site. Besides the pages of the navigation, the site has
+what they link to, such as tables of results, and nothing else.
 """
 
 import re
@@ -60,6 +60,6 @@ def _places(nav: Any) -> Any:
 
 
 def _file(name: str, config: MkDocsConfig) -> File:
-    """A file of the checkout. What lies in docs/ is shown at the top of the site, so docs/index.md is its first page."""
+    """A file of the checkout. The addresses leave out docs/, so that docs/index.md is the first page of the site."""
     address = File(name.removeprefix("docs/"), str(ROOT), config.site_dir, config.use_directory_urls).dest_uri
     return File(name, str(ROOT), config.site_dir, config.use_directory_urls, dest_uri=address)
