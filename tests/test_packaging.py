@@ -82,7 +82,7 @@ def test_the_floors_are_the_lower_bounds():
     floors = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints-floors.txt").read_text(), re.MULTILINE))
     core = dict(re.findall(r"^([\w-]+) >=([\d.]+)", settings["options"]["install_requires"], re.MULTILINE))
     extras = {}
-    for part in ("study", "compare", "av", "tensorboard"):
+    for part in ("study", "compare", "av", "secrets", "tensorboard"):
         extras |= dict(re.findall(r"^([\w-]+) >=([\d.]+)", settings["options.extras_require"][part], re.MULTILINE))
     assert len(core) >= 19 and core | extras == floors
 
