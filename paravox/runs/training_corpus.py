@@ -11,6 +11,7 @@ from paravox.modeling.errors import AudioError, CorpusError
 from paravox.modeling.losses import fully_known
 from paravox.modeling.tasks import Task
 from paravox.runs.program_settings import CorpusSettings
+from paravox.runs.wording import many
 from paravox.trainers.clip_sources import Augmentation
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
@@ -57,7 +58,7 @@ def read_splits(
             dataset, messages = dataset.skip_unreadable(longest_seconds)
             for message in messages[:SHOWN_MESSAGES]:
                 print(f"skipped: {message}")
-            print(f"{split}: {len(messages)} clips skipped")
+            print(f"{split}: {many(len(messages), 'clip')} skipped")
         datasets[split] = dataset
     advice = "correct them, or leave them out with --skip_bad true"
     check_clips(datasets, longest_seconds, decode and not settings.skip_bad, advice)

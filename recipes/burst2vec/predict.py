@@ -43,6 +43,7 @@ from paravox.modeling.tasks import parse_tasks
 from paravox.runs.device_options import add_device_options, chosen_device
 from paravox.runs.processes import Processes
 from paravox.runs.program import run
+from paravox.runs.wording import many
 
 Predict = Callable[[list[str]], Iterator[dict[str, Any]]]
 
@@ -163,11 +164,6 @@ def check_printed(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"top is {arguments.top}: give the number of labels to show, at least 1")
     if arguments.embeddings and (in_table or arguments.output is not None and arguments.output.suffix != ".jsonl"):
         raise ConfigError("embeddings are too long for a table: give --json, or an --output that ends in .jsonl")
-
-
-def many(count: int, what: str) -> str:
-    """A number of things, such as `1 clip` and `2 clips`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def write_records(whole: RecordsFile, processes: Processes, predict: Predict, overwrite: bool) -> BadRecordings:

@@ -159,6 +159,7 @@ def test_a_new_ensemble_has_random_weights_of_its_config(make_model, make_inputs
     assert all(torch.isfinite(values).all() for values in ensemble(**make_inputs()).predictions.values())
 
 
+@pytest.mark.slow
 def test_a_saved_folder_opens_where_paravox_is_absent(saved_members, open_elsewhere, tmp_path):
     folder, clip = tmp_path / "ensemble", tmp_path / "clip.wav"
     soundfile.write(clip, 0.1 * np.sin(np.arange(8_000) / 20), RATE)

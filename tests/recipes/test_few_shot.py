@@ -278,6 +278,7 @@ def test_head_trials_are_scikit_learn_s(run, places):
         assert row["macro_f1"] == pytest.approx(f1_score(drawn.test_labels, predicted, average="macro"))
 
 
+@pytest.mark.slow
 def test_the_layer_that_the_evaluation_prefers(run, capsys):
     run("study", *HEAD, "--layer", "evaluation")
     (chosen,) = (
@@ -333,6 +334,7 @@ def test_only_top_layers_learn(run, places):
     assert (rows["status"] == "finished").all() and len(rows) == 8
 
 
+@pytest.mark.slow
 def test_the_compare_baseline_stands_beside_the_checkpoints(run, esd_folder):
     smile = pytest.importorskip("opensmile", reason="the compare extra is not installed")
     options = [*HEAD, "--baselines", "compare_2016", "--max_epochs", "5", "--only", "checkpoint=compare_2016,none"]

@@ -336,7 +336,7 @@ def test_an_unreadable_clip_stops_the_run_unless_skipped(demo_data, tmp_path, ca
     with pytest.raises(AudioError, match="0.wav"):
         train.main(demo_data)
     train.main([*demo_data, "--skip_bad", "true", "--overwrite", "true"])
-    assert "train: 1 clips skipped" in capsys.readouterr().out
+    assert "train: 1 clip skipped" in capsys.readouterr().out
 
 
 def test_predict_and_score_use_the_saved_model(demo_data, tmp_path, capsys):
@@ -364,7 +364,7 @@ def test_one_bad_clip_among_many_is_reported_and_skipped_on_request(demo_data, t
         predict.main([str(tmp_path / "data" / "audio"), "--model", model])
     records = predict.main([str(tmp_path / "data" / "audio"), "--model", model, "--skip_bad"])
     assert len(records) == sum(CLIPS.values()) - 1
-    assert "1 clips skipped" in capsys.readouterr().err
+    assert "1 clip skipped" in capsys.readouterr().err
 
 
 def test_the_submission_has_the_challenges_columns(exvo_folder, tiny_encoder_folders, tmp_path):
