@@ -315,7 +315,7 @@ def expected_clips(content: bytes, key: str) -> Counter | None:
         names = [cell.strip("\ufeff \u00a0").casefold() for cell in lines[0].split(delimiter)] if lines else []
         if key.casefold() in names:
             place = names.index(key.casefold())
-            cells = [line.split(delimiter)[place].strip(" []") for line in lines[1:]]
+            cells = [line.split(delimiter)[place].strip(" \u00a0[]") for line in lines[1:]]
             # This corpus names its recordings with and without their suffix.
             return Counter(Path(cell).stem if key == "FileName" else cell for cell in cells)
     return None

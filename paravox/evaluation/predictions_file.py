@@ -86,6 +86,9 @@ def read_predictions(file: Path) -> SavedPredictions:
             arrays = dict(opened)
         if len(arrays) != _stated_arrays(file):
             raise ValueError("its list of arrays is damaged")
+        for name, values in arrays.items():
+            if not isinstance(values, np.ndarray):  # a part that NumPy does not know, which it gives as bytes
+                raise ValueError(f"{name!r} is no array")
     # A damaged file makes NumPy raise errors of many classes.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -1,5 +1,7 @@
 """The file of predictions: what was written is read, by NumPy alone too, and nothing of this machine is in it."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,10 @@ def test_arrays_of_different_lengths_are_refused(tmp_path):
     np.savez(tmp_path / "mixed.npz", age=np.zeros(3), origin=np.zeros((4, 2)))
     with pytest.raises(CheckpointError, match="its arrays differ in length"):
         read_predictions(tmp_path / "mixed.npz")
+
+
+def test_a_part_that_is_no_array_is_our_error(tmp_path):
+    with zipfile.ZipFile(tmp_path / "renamed.npz", "w") as archive:
+        archive.writestr("age.np_", b"text")  # NumPy gives parts of unknown names as bytes
+    with pytest.raises(CheckpointError, match="'age.np_' is no array"):
+        read_predictions(tmp_path / "renamed.npz")
