@@ -41,7 +41,7 @@ def test_a_clip_of_val_or_test_that_the_encoder_cannot_take_is_named_before_the_
         read(data, longest_seconds=1.0)
     splits = read(data, longest_seconds=1.0, skip_bad=True)
     assert {split: len(clips) for split, clips in splits.items()} == {"train": 8, "validation": 5, "test": 5}
-    assert "validation: 1 clips skipped" in capsys.readouterr().out
+    assert "validation: 1 clip skipped" in capsys.readouterr().out
     assert {len(clips.labels["age"]) for clips in splits.values()} == {8, 5}
     assert [len(clips) for clips in read(data, longest_seconds=1.5).values()] == [8, 6, 6]
 
