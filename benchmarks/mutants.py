@@ -32,7 +32,7 @@ class Started(BaseException):
 
 def outcome_of(attempt: Callable[[], Any]) -> tuple[str, str]:
     """Tries one input; returns the outcome and what was said or happened."""
-    peak, began = _peak_bytes(), time.process_time()
+    peak, began = peak_bytes(), time.process_time()
     try:
         attempt()
         outcome, reason = "right", ""
@@ -42,7 +42,7 @@ def outcome_of(attempt: Callable[[], Any]) -> tuple[str, str]:
         outcome, reason = "our error", str(error)
     except (Exception, SystemExit) as error:
         outcome, reason = "foreign error", f"{type(error).__name__}: {error}"
-    seconds, grown = time.process_time() - began, _peak_bytes() - peak
+    seconds, grown = time.process_time() - began, peak_bytes() - peak
     if outcome != "foreign error" and seconds > MOST_SECONDS:
         return "over 2 s", f"{seconds:.1f} s: {outcome}: {reason}"
     if outcome != "foreign error" and grown > MOST_BYTES:
@@ -50,13 +50,18 @@ def outcome_of(attempt: Callable[[], Any]) -> tuple[str, str]:
     return outcome, reason
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """The most memory that this process has had, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def run_in_processes(run_chunk: RunChunk, count: int, seed: int, chunk: int) -> dict[str, Any]:
+def run_in_processes(
+    run_chunk: RunChunk, count: int, seed: int, chunk: int, names: tuple[str, ...] = OUTCOMES
+) -> dict[str, Any]:
     """Tries `count` inputs, each a function of `seed` and its number, in processes that may die.
+
+    `names` are the possible outcomes, in the order of the counts.
 
     Returns:
         `dict` with `counts` by outcome, `by_sort` with the same for each sort of input, and `faults`, a line for each.
@@ -75,8 +80,8 @@ def run_in_processes(run_chunk: RunChunk, count: int, seed: int, chunk: int) -> 
             by_sort.setdefault(name, Counter()).update(counted)
         faults += lines
     total = sum(by_sort.values(), Counter())
-    named = {name: {outcome: by_sort[name][outcome] for outcome in OUTCOMES} for name in sorted(by_sort)}
-    return {"counts": {outcome: total[outcome] for outcome in OUTCOMES}, "by_sort": named, "faults": faults}
+    named = {name: {outcome: by_sort[name][outcome] for outcome in names} for name in sorted(by_sort)}
+    return {"counts": {outcome: total[outcome] for outcome in names}, "by_sort": named, "faults": faults}
 
 
 def run_program(run: Callable[[int, int], dict[str, Any]], count: int, description: str) -> dict[str, Any]:

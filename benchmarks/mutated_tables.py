@@ -10,23 +10,16 @@ A table is `right` if it is read as an independent parser understands it, or if 
 so that other programs do not count.
 """
 
-import argparse
 import contextlib
 import gzip
 import io
-import json
 import logging
-import multiprocessing
 import random
-import resource
-import sys
 import tempfile
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +27,7 @@ from typing import Any
 import datasets
 import numpy as np
 import soundfile
+from mutants import MOST_BYTES, MOST_SECONDS, peak_bytes, run_in_processes, run_program
 
 from paravox.corpora.exvo import EMOTIONS
 from paravox.corpora.registry import emotion_tasks, load_corpus
@@ -45,8 +39,6 @@ from paravox.study.results_file import ResultsFile
 from paravox.trainers.multi_task_dataset import MultiTaskDataset
 
 OUTCOMES = ("right", "our error", "foreign error", "crash", "silent loss", "over 2 s", "over 64 MB")
-MOST_SECONDS = 2.0
-MOST_BYTES = 64 * 2**20
 CHUNK = 250  # tables per process, which may die
 TASKS = parse_tasks(
     [
@@ -341,7 +333,7 @@ def outcome_of(reader: Reader, content: bytes) -> tuple[str, str]:
     reader.table.write_bytes(content)
     warned = Warned()
     logging.getLogger("paravox").addHandler(warned)
-    peak, began = _peak_bytes(), time.process_time()
+    peak, began = peak_bytes(), time.process_time()
     try:
         found = reader.read()
         outcome, reason = "right", ""
@@ -354,17 +346,12 @@ def outcome_of(reader: Reader, content: bytes) -> tuple[str, str]:
         outcome, reason = "foreign error", f"{type(error).__name__}: {error}"
     finally:
         logging.getLogger("paravox").removeHandler(warned)
-    seconds, grown = time.process_time() - began, _peak_bytes() - peak
+    seconds, grown = time.process_time() - began, peak_bytes() - peak
     if outcome in ("right", "our error") and seconds > MOST_SECONDS:
         return "over 2 s", f"{seconds:.1f} s"
     if outcome in ("right", "our error") and grown > MOST_BYTES:
         return "over 64 MB", f"{grown / 2**20:.0f} MB"
     return outcome, reason
-
-
-def _peak_bytes() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def run_chunk(count: int, seed: int, first: int = 0) -> tuple[dict[str, Counter], list[str]]:
@@ -395,38 +382,9 @@ def run_chunk(count: int, seed: int, first: int = 0) -> tuple[dict[str, Counter]
 
 
 def run(count: int, seed: int) -> dict[str, Any]:
-    """Reads `count` tables, each a function of `seed` and its number, in processes that may die.
-
-    Returns:
-        `dict` with `counts` by outcome, `by_reader` with the same for each reader, and `faults`, one line for each.
-    """
-    by_reader: dict[str, Counter] = {}
-    faults: list[str] = []
-    for first in range(0, count, CHUNK):
-        size = min(CHUNK, count - first)
-        # A process that has died takes its executor with it.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-            try:
-                outcomes, lines = executor.submit(run_chunk, size, seed, first).result()
-            except BrokenProcessPool:
-                outcomes, lines = {"unknown": Counter(crash=1)}, [f"crash among {first} to {first + size - 1}"]
-        for name, counted in outcomes.items():
-            by_reader.setdefault(name, Counter()).update(counted)
-        faults += lines
-    total = sum(by_reader.values(), Counter())
-    named = {name: {outcome: by_reader[name][outcome] for outcome in OUTCOMES} for name in sorted(by_reader)}
-    return {"counts": {outcome: total[outcome] for outcome in OUTCOMES}, "by_reader": named, "faults": faults}
-
-
-def main(argv: list[str] | None = None) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=10_000, help="How many tables (default: %(default)s).")
-    parser.add_argument("--seed", type=int, default=0, help="Of the changes (default: %(default)s).")
-    arguments = parser.parse_args(argv)
-    found = run(arguments.count, arguments.seed)
-    print(json.dumps(found, indent=2))
-    return found
+    """Tries `count` tables in processes that may die; the result is as in mutants.py, by reader."""
+    return run_in_processes(run_chunk, count, seed, CHUNK, OUTCOMES)
 
 
 if __name__ == "__main__":
-    main()
+    run_program(run, 10_000, __doc__)

@@ -141,7 +141,7 @@ def test_what_takes_too_long_or_too_much_is_noticed(monkeypatch):
     assert mutants.outcome_of(lambda: sum(range(2_000_000)))[0] == "over 2 s"
     monkeypatch.setattr(mutants, "MOST_SECONDS", 60)
     peaks = iter((0, 65 * 2**20))
-    monkeypatch.setattr(mutants, "_peak_bytes", lambda: next(peaks))
+    monkeypatch.setattr(mutants, "peak_bytes", lambda: next(peaks))
     assert mutants.outcome_of(lambda: None)[0] == "over 64 MB"
 
 

@@ -106,7 +106,7 @@ def check_packages() -> Iterator[Finding]:
 
 
 def check_extras() -> Iterator[Finding]:
-    """The extras, each with what it is for."""
+    """Checks which extras are installed, and says what each of them is for."""
     for extra, purpose in EXTRAS.items():
         needed = _requirements(extra)
         unfit = [requirement for requirement in needed if not _fits(requirement)]
